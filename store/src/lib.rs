@@ -1,1 +1,5 @@
 //! store
+
+pub mod backend;
+pub mod ids;
+pub mod index;
