@@ -74,7 +74,9 @@ id!(BlobId);
 
 fn parse_hex(text: &str) -> Result<[u8; ID_LEN], IdError> {
     if text.len() != 2 * ID_LEN {
-        return Err(IdError::WrongLength { got_len: text.len() });
+        return Err(IdError::WrongLength {
+            got_len: text.len(),
+        });
     }
     let mut bytes = [0; ID_LEN];
     for (index, digit) in text.bytes().enumerate() {
@@ -118,6 +120,9 @@ mod tests {
 
     #[test]
     fn a_short_id_is_refused_with_its_length() {
-        assert_eq!(PackId::parse("00"), Err(IdError::WrongLength { got_len: 2 }));
+        assert_eq!(
+            PackId::parse("00"),
+            Err(IdError::WrongLength { got_len: 2 })
+        );
     }
 }
