@@ -368,7 +368,7 @@ fn open_existing(
         Err(_) => return Ok(Err(FreshReason::Absent)),
     }
     let kept = Arc::new(RwLock::new(Kept::default()));
-    let db = match DB::open(&options(&kept), path) {
+    let db = match open_engine(path, &kept) {
         Ok(db) => db,
         Err(error) if is_locked(&error) => return Err(IndexError::Busy),
         Err(_) => return Ok(Err(FreshReason::Damaged)),
@@ -401,7 +401,7 @@ fn is_locked(error: &rocksdb::Error) -> bool {
 fn make(path: &Path, repository: &[u8]) -> Result<Engine, IndexError> {
     let kept = Arc::new(RwLock::new(Kept::default()));
     let fail = |error| engine_error("create", error);
-    let db = DB::open(&options(&kept), path).map_err(fail)?;
+    let db = open_engine(path, &kept).map_err(fail)?;
     let mut options = WriteOptions::default();
     options.disable_wal(true);
     let mut batch = WriteBatch::default();
@@ -436,6 +436,13 @@ fn engine_error(doing: &'static str, error: rocksdb::Error) -> IndexError {
         doing,
         source: Box::new(error),
     }
+}
+
+/// With its only column family by name, which reading in batches asks for.
+fn open_engine(path: &Path, kept: &Arc<RwLock<Kept>>) -> Result<DB, rocksdb::Error> {
+    let options = options(kept);
+    let families = [(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone())];
+    DB::open_cf_with_opts(&options, path, families)
 }
 
 fn options(kept: &Arc<RwLock<Kept>>) -> Options {
