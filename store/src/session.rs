@@ -12,7 +12,7 @@ use crate::backend::{BackendError, Lock};
 use crate::config::Purpose;
 use crate::header::Kind;
 use crate::ids::{BlobId, PackId, RecordId, hash_of_file};
-use crate::index::IndexError;
+use crate::index::{IndexError, spots};
 use crate::layout::{pack_name, segment_name};
 use crate::pack::{FinishedPack, PackBuilder, PackError, PackType, PayloadError, encode};
 use crate::repository::{Repository, RepositoryError, lock};
@@ -165,7 +165,7 @@ impl<'r> Session<'r> {
         let file_len = bytes.len() as u64;
         drop(bytes);
         r.with_inventory(|i| i.packs.insert(id, file_len));
-        r.index().insert_pack(&id, file_len, &entries)?;
+        r.index().insert_pack(&id, file_len, &spots(&entries))?;
         {
             let mut pending = lock(&self.pending);
             for entry in &entries {
@@ -276,7 +276,7 @@ impl Repository {
     /// # Errors
     /// The index cannot be read.
     pub fn has(&self, id: &BlobId, blob_type: BlobType) -> Result<bool, IndexError> {
-        Ok(self.index().lookup(id)?.iter().any(|place| place.entry.blob_type == blob_type))
+        Ok(self.index().lookup(id)?.iter().any(|place| place.spot.blob_type == blob_type))
     }
 
     /// Lists the packs anew and drops those that went away: what is committed now must stand in packs that are there now.

@@ -1,1 +1,4 @@
 //! testkit
+
+pub mod backend_suite;
+pub mod faults;

@@ -5,6 +5,14 @@
 use super::*;
 use std::process::Command;
 
+/// Held by whoever starts a process: between fork and exec it keeps every file open, and a file that was
+/// deleted meanwhile still fills the drive.
+static STARTING: Mutex<()> = Mutex::new(());
+
+fn starting() -> MutexGuard<'static, ()> {
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 const TRUSTING: Durability = Durability { read_back: false };
 const CAREFUL: Durability = Durability { read_back: true };
 
@@ -19,7 +27,13 @@ fn fresh(durability: Durability) -> (tempfile::TempDir, LocalBackend) {
 }
 
 fn names(backend: &LocalBackend) -> Vec<String> {
-    backend.list("").unwrap().files.into_iter().map(|file| file.name).collect()
+    backend
+        .list("")
+        .unwrap()
+        .files
+        .into_iter()
+        .map(|file| file.name)
+        .collect()
 }
 
 #[test]
@@ -77,9 +91,15 @@ fn a_torn_file_is_replaced_by_the_right_bytes() {
 fn a_file_that_is_there_already_is_not_written_again() {
     let (_folder, backend) = fresh(CAREFUL);
     backend.put_new(&name("a"), b"12345").unwrap();
-    let before = fs::metadata(backend.path(&name("a"))).unwrap().modified().unwrap();
+    let before = fs::metadata(backend.path(&name("a")))
+        .unwrap()
+        .modified()
+        .unwrap();
     backend.put_new(&name("a"), b"12345").unwrap();
-    let after = fs::metadata(backend.path(&name("a"))).unwrap().modified().unwrap();
+    let after = fs::metadata(backend.path(&name("a")))
+        .unwrap()
+        .modified()
+        .unwrap();
     assert_eq!(before, after);
 }
 
@@ -89,10 +109,15 @@ fn a_file_in_place_of_a_fan_out_folder_is_named() {
     backend.put_new(&name("packs/90/a"), b"1").unwrap();
     fs::write(backend.root.join("packs/91"), b"").unwrap();
     let error = backend.put_new(&name("packs/91/a"), b"1").unwrap_err();
-    let BackendError::NotAFolder { path } = error else { panic!("{error:?}") };
+    let BackendError::NotAFolder { path } = error else {
+        panic!("{error:?}")
+    };
     assert!(path.ends_with("packs/91"));
     let error = backend.get(&name("packs/91/a"), 9).unwrap_err();
-    assert!(matches!(error, BackendError::NotAFolder { .. }), "{error:?}");
+    assert!(
+        matches!(error, BackendError::NotAFolder { .. }),
+        "{error:?}"
+    );
     assert_eq!(names(&backend), ["packs/90/a", "packs/91"]);
 }
 
@@ -118,14 +143,27 @@ fn links_and_pipes_on_the_drive_are_shown_but_never_followed() {
     fs::write(outside.join("secret"), b"host").unwrap();
     std::os::unix::fs::symlink(outside.join("secret"), backend.root.join("config")).unwrap();
     std::os::unix::fs::symlink(&outside, backend.root.join("packs")).unwrap();
-    assert!(Command::new("mkfifo").arg(backend.root.join("pipe")).status().unwrap().success());
+    let _alone = starting();
+    assert!(
+        Command::new("mkfifo")
+            .arg(backend.root.join("pipe"))
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(names(&backend), ["config", "packs", "pipe"]);
     for target in ["config", "pipe"] {
         let error = backend.get(&name(target), 9).unwrap_err();
-        assert!(matches!(error, BackendError::NotAFile { .. }), "{target}: {error:?}");
+        assert!(
+            matches!(error, BackendError::NotAFile { .. }),
+            "{target}: {error:?}"
+        );
     }
     let error = backend.put_new(&name("packs/a"), b"1").unwrap_err();
-    assert!(matches!(error, BackendError::NotAFolder { .. }), "{error:?}");
+    assert!(
+        matches!(error, BackendError::NotAFolder { .. }),
+        "{error:?}"
+    );
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
 }
 
@@ -147,9 +185,19 @@ fn names_that_cannot_be_shown_are_counted_and_skipped() {
     let (_folder, backend) = fresh(TRUSTING);
     backend.put_new(&name("a"), b"1").unwrap();
     fs::write(backend.root.join("two\nlines"), b"x").unwrap();
-    fs::write(backend.root.join(std::ffi::OsStr::from_bytes(b"\xff\xfe")), b"x").unwrap();
+    fs::write(
+        backend.root.join(std::ffi::OsStr::from_bytes(b"\xff\xfe")),
+        b"x",
+    )
+    .unwrap();
     let listing = backend.list("").unwrap();
-    assert_eq!(listing.files, [crate::backend::Listed { name: "a".to_owned(), len: 1 }]);
+    assert_eq!(
+        listing.files,
+        [crate::backend::Listed {
+            name: "a".to_owned(),
+            len: 1
+        }]
+    );
     assert_eq!(listing.skipped_count, 2);
 }
 
@@ -183,25 +231,38 @@ fn a_missing_folder_is_not_opened_and_a_file_is_no_repository() {
     assert!(matches!(error, BackendError::NotFound { .. }), "{error:?}");
     fs::write(&path, b"").unwrap();
     let error = LocalBackend::open(&path, TRUSTING).unwrap_err();
-    assert!(matches!(error, BackendError::NotAFolder { .. }), "{error:?}");
+    assert!(
+        matches!(error, BackendError::NotAFolder { .. }),
+        "{error:?}"
+    );
     let error = LocalBackend::create(&path, TRUSTING).unwrap_err();
-    assert!(matches!(error, BackendError::NotAFolder { .. }), "{error:?}");
+    assert!(
+        matches!(error, BackendError::NotAFolder { .. }),
+        "{error:?}"
+    );
 }
 
 #[test]
 fn a_path_that_leaves_the_folder_is_not_listed() {
     let (_folder, backend) = fresh(TRUSTING);
     for dir in ["..", "/", "a/../.."] {
-        assert!(matches!(backend.list(dir), Err(BackendError::NotAFolder { .. })), "{dir}");
+        assert!(
+            matches!(backend.list(dir), Err(BackendError::NotAFolder { .. })),
+            "{dir}"
+        );
     }
 }
 
 /// A small file system of its own; gone when dropped.
-struct Mount(tempfile::TempDir);
+struct Mount(
+    tempfile::TempDir,
+    #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>,
+);
 
 impl Mount {
     /// `None` where the tests may not mount.
     fn tmpfs(options: &str) -> Option<Self> {
+        let alone = starting();
         let folder = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", options, "none"])
@@ -211,19 +272,29 @@ impl Mount {
         if !mounted {
             eprintln!("SKIPPED: mounting a tmpfs needs Linux and root");
         }
-        mounted.then_some(Self(folder))
+        mounted.then_some(Self(folder, alone))
     }
 
     fn remount(&self, option: &str) {
         let options = format!("remount,{option}");
-        let status =
-            Command::new("mount").args(["-o", &options]).arg(self.0.path()).status().unwrap();
+        let status = Command::new("mount")
+            .args(["-o", &options])
+            .arg(self.0.path())
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
     fn unmount(&self) {
         // Lazily, as a pulled drive goes: whoever has it open keeps a dead handle.
-        assert!(Command::new("umount").arg("-l").arg(self.0.path()).status().unwrap().success());
+        assert!(
+            Command::new("umount")
+                .arg("-l")
+                .arg(self.0.path())
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 }
 
@@ -235,13 +306,21 @@ impl Drop for Mount {
 
 #[test]
 fn a_full_drive_is_named_keeps_nothing_half_and_can_still_be_cleared() {
-    let Some(mount) = Mount::tmpfs("size=1m") else { return };
+    let Some(mount) = Mount::tmpfs("size=1m") else {
+        return;
+    };
     let backend = LocalBackend::open(mount.0.path(), CAREFUL).unwrap();
     backend.put_new(&name("packs/a"), &[1; 600_000]).unwrap();
-    let error = backend.put_new(&name("packs/b"), &[2; 600_000]).unwrap_err();
+    let error = backend
+        .put_new(&name("packs/b"), &[2; 600_000])
+        .unwrap_err();
     assert!(matches!(error, BackendError::NoSpace { .. }), "{error:?}");
     assert_eq!(names(&backend), ["packs/a"]);
-    assert_eq!(backend.sweep_temporaries().unwrap(), 0, "the torn file was left behind");
+    assert_eq!(
+        backend.sweep_temporaries().unwrap(),
+        0,
+        "the torn file was left behind"
+    );
     assert!(backend.free_len().unwrap().unwrap() > 300_000);
     backend.delete(&name("packs/a")).unwrap();
     backend.put_new(&name("packs/b"), &[2; 600_000]).unwrap();
@@ -250,7 +329,9 @@ fn a_full_drive_is_named_keeps_nothing_half_and_can_still_be_cleared() {
 
 #[test]
 fn a_read_only_drive_can_be_read_and_says_so_when_written() {
-    let Some(mount) = Mount::tmpfs("size=1m") else { return };
+    let Some(mount) = Mount::tmpfs("size=1m") else {
+        return;
+    };
     let backend = LocalBackend::open(mount.0.path(), TRUSTING).unwrap();
     backend.put_new(&name("packs/a"), b"1").unwrap();
     assert!(!backend.is_read_only().unwrap());
@@ -258,16 +339,25 @@ fn a_read_only_drive_can_be_read_and_says_so_when_written() {
     assert!(backend.is_read_only().unwrap());
     assert_eq!(backend.get(&name("packs/a"), 9).unwrap(), b"1");
     let is_refused = |error| matches!(error, BackendError::ReadOnly { .. });
-    assert!(is_refused(backend.put_new(&name("packs/b"), b"1").unwrap_err()));
-    assert!(is_refused(backend.put_new(&name("new/b"), b"1").unwrap_err()));
+    assert!(is_refused(
+        backend.put_new(&name("packs/b"), b"1").unwrap_err()
+    ));
+    assert!(is_refused(
+        backend.put_new(&name("new/b"), b"1").unwrap_err()
+    ));
     assert!(is_refused(backend.delete(&name("packs/a")).unwrap_err()));
-    assert!(matches!(backend.lock_exclusive(), Err(LockError::ReadOnly { .. })));
+    assert!(matches!(
+        backend.lock_exclusive(),
+        Err(LockError::ReadOnly { .. })
+    ));
     backend.barrier().unwrap();
 }
 
 #[test]
 fn nothing_is_written_to_the_bare_mount_point_of_a_pulled_drive() {
-    let Some(mount) = Mount::tmpfs("size=1m") else { return };
+    let Some(mount) = Mount::tmpfs("size=1m") else {
+        return;
+    };
     let backend = LocalBackend::open(mount.0.path(), TRUSTING).unwrap();
     backend.put_new(&name("a"), b"1").unwrap();
     mount.unmount();

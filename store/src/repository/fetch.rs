@@ -61,7 +61,7 @@ impl Repository {
     pub fn blob(&self, id: &BlobId, blob_type: BlobType) -> Result<Vec<u8>, FetchError> {
         let mut problem = FetchError::Missing(*id);
         for place in self.index.lookup(id)? {
-            let entry = place.entry(id);
+            let entry = place.entry(*id);
             if entry.blob_type != blob_type {
                 continue;
             }
@@ -161,8 +161,8 @@ impl Repository {
     /// # Errors
     /// The index cannot be read.
     pub fn absent(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, RepositoryError> {
-        let found = self.index.contains_many(ids)?;
-        Ok(ids.iter().zip(found).filter(|(_, found)| !found).map(|(id, _)| *id).collect())
+        let found = self.index.lookup_many(ids)?;
+        Ok(ids.iter().zip(found).filter(|(_, places)| places.is_empty()).map(|(id, _)| *id).collect())
     }
 }
 

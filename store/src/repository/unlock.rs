@@ -13,7 +13,7 @@ use crate::config::{CONFIG_LEN_MAX, Config, ConfigError, Purpose};
 use crate::copies::{self, Look};
 use crate::header::{Header, HeaderError, Kind};
 use crate::ids::{RecordId, RepositoryId};
-use crate::index::Index;
+use crate::index::{Index, spots};
 use crate::layout::{Inventory, Room, config_names, segment_name};
 use crate::record::{self, record_len_max};
 use crate::seal::{Keyring, Keyslot, KeyslotError, KeyslotFacts, Secret, SlotSecret, record_key};
@@ -292,7 +292,7 @@ impl Repository {
         }
         for (pack, file_len) in unknown {
             match self.read_directory(&pack, file_len) {
-                Ok(entries) => self.index.insert_pack(&pack, file_len, &entries)?,
+                Ok(entries) => self.index.insert_pack(&pack, file_len, &spots(&entries))?,
                 Err(error) => self.remark(Remark::Pack { id: pack, why: error.to_string() }),
             }
         }
@@ -314,7 +314,7 @@ impl Repository {
             };
             for (pack, listing) in packs {
                 if unknown.get(&pack) == Some(&listing.file_len) {
-                    self.index.insert_pack(&pack, listing.file_len, &listing.entries)?;
+                    self.index.insert_pack(&pack, listing.file_len, &spots(&listing.entries))?;
                     unknown.remove(&pack);
                 }
             }
