@@ -1,0 +1,1 @@
+//! Lengths that never change: docs/format-cut.md §8.
