@@ -3,8 +3,8 @@
 //! Invariant: `first_cut` is the function of docs/format-cut.md, byte for byte; tests/cut/naive.rs is that page written
 //! down a second time, slowly, and must agree. Must not print, compare or give out what it derived from the seed.
 
-use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use aes::{Aes128, Block};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::Sizes;
@@ -12,6 +12,8 @@ use crate::filter::{Filter, LANES, SPAN_LEN, WORD_LEN, is_flat};
 
 /// Bytes before a position that decide about it.
 const WINDOW_LEN: usize = 32;
+/// Candidates that go through the cipher together: one call for each would cost more than the search.
+const BATCH_COUNT: usize = 16;
 
 /// Finds cuts for one seed and one size class. Cheap to clone, cheap to share; holds secrets, so it has no `Debug`, and
 /// wipes them when dropped.
@@ -36,6 +38,14 @@ struct Bounds {
     strict_mask: u64,
     loose_mask: u64,
     shift_mask: u64,
+}
+
+/// Candidates that wait for the cipher, in order.
+#[derive(Default)]
+struct Batch {
+    positions: [usize; BATCH_COUNT],
+    blocks: [Block; BATCH_COUNT],
+    count: usize,
 }
 
 impl Cutter {
@@ -89,49 +99,69 @@ impl Cutter {
 
     /// Where the first candidate that decides for a cut puts it: possibly beyond `data`, or beyond the greatest length.
     fn search(&self, data: &[u8]) -> Option<usize> {
+        let mut batch = Batch::default();
         let mut at = self.bounds.min;
         while at <= data.len() {
-            // Lanes past the end see zeros here; `decide` is not asked about them.
-            let mut padded = [0; SPAN_LEN];
-            let span = match data[at - WORD_LEN..].first_chunk::<SPAN_LEN>() {
-                Some(span) => span,
+            let words = &data[at - WORD_LEN..];
+            let hits = match words.first_chunk::<SPAN_LEN>() {
+                Some(span) => self.filter.hits(span),
+                // Lanes past the end see zeros, and are dropped below.
                 None => {
-                    let rest = &data[at - WORD_LEN..];
-                    padded[..rest.len()].copy_from_slice(rest);
-                    &padded
+                    let mut span = [0; SPAN_LEN];
+                    span[..words.len()].copy_from_slice(words);
+                    self.filter.hits(&span)
                 }
             };
-            let hits = self.filter.hits(span);
-            if hits != [0; LANES] {
-                for (lane, _) in hits.iter().enumerate().filter(|(_, hit)| **hit != 0) {
-                    let found = (at + lane <= data.len())
-                        .then(|| self.decide(data, at + lane))
-                        .flatten();
-                    if found.is_some() {
-                        return found;
+            for (group, hits) in hits.as_chunks::<8>().0.iter().enumerate() {
+                let mut marks = u64::from_le_bytes(*hits);
+                while marks != 0 {
+                    let position = at + group * 8 + (marks.trailing_zeros() / 8) as usize;
+                    marks &= marks - 1;
+                    if position > data.len() || is_flat(&data[position - WORD_LEN..position]) {
+                        continue;
+                    }
+                    batch.push(
+                        position,
+                        self.hash.of(&data[position - WINDOW_LEN..position]),
+                    );
+                    if batch.count == BATCH_COUNT
+                        && let Some(cut) = self.decide(&mut batch)
+                    {
+                        return Some(cut);
                     }
                 }
             }
             at += LANES;
         }
-        None
+        self.decide(&mut batch)
     }
 
-    /// Asks the cipher about the candidate `at`, which is at least the window's length.
-    fn decide(&self, data: &[u8], at: usize) -> Option<usize> {
-        let window = &data[at - WINDOW_LEN..at];
-        if is_flat(&window[WINDOW_LEN - WORD_LEN..]) {
-            return None;
-        }
-        let mut block = self.hash.of(window).to_le_bytes().into();
-        self.cipher.encrypt_block(&mut block);
-        let value = u128::from_le_bytes(block.into()) as u64;
-        let mask = if at < self.bounds.turn {
-            self.bounds.strict_mask
-        } else {
-            self.bounds.loose_mask
-        };
-        (value & mask == 0).then(|| at + ((value >> 32) & self.bounds.shift_mask) as usize)
+    /// Asks the cipher about all that wait, and empties the batch. The first that says yes wins.
+    fn decide(&self, batch: &mut Batch) -> Option<usize> {
+        let count = std::mem::take(&mut batch.count);
+        let blocks = &mut batch.blocks[..count];
+        self.cipher.encrypt_blocks(blocks);
+        blocks
+            .iter()
+            .zip(&batch.positions)
+            .find_map(|(block, &at)| {
+                let value = u128::from_le_bytes((*block).into()) as u64;
+                let bounds = &self.bounds;
+                let mask = if at < bounds.turn {
+                    bounds.strict_mask
+                } else {
+                    bounds.loose_mask
+                };
+                (value & mask == 0).then(|| at + ((value >> 32) & bounds.shift_mask) as usize)
+            })
+    }
+}
+
+impl Batch {
+    fn push(&mut self, position: usize, hash: u128) {
+        self.positions[self.count] = position;
+        self.blocks[self.count] = hash.to_le_bytes().into();
+        self.count += 1;
     }
 }
 
