@@ -5,7 +5,7 @@
 
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Block};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize;
 
 use crate::Sizes;
 use crate::filter::{Filter, LANES, SPAN_LEN, WORD_LEN, is_flat};
@@ -20,14 +20,10 @@ const BATCH_COUNT: usize = 16;
 #[derive(Clone)]
 pub struct Cutter {
     filter: Filter,
-    hash: WindowHash,
-    cipher: Aes128,
+    hash: Aes128,
+    decide: Aes128,
     bounds: Bounds,
 }
-
-/// Multipliers of the universal hash.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-struct WindowHash([u128; 4]);
 
 /// What the sizes say, as masks and positions.
 #[derive(Clone, Copy)]
@@ -44,7 +40,8 @@ struct Bounds {
 #[derive(Default)]
 struct Batch {
     positions: [usize; BATCH_COUNT],
-    blocks: [Block; BATCH_COUNT],
+    heads: [Block; BATCH_COUNT],
+    tails: [Block; BATCH_COUNT],
     count: usize,
 }
 
@@ -52,17 +49,17 @@ impl Cutter {
     /// Derives the subkeys. The seed is secret: who knows it can tell from chunk lengths which files were stored.
     pub fn new(seed: &[u8; 32], sizes: Sizes) -> Self {
         let mut filter_key = subkey::<8>("russet 2026-11-22 cut v1 filter", seed);
-        let mut hash_key = subkey::<64>("russet 2026-11-22 cut v1 hash", seed);
-        let mut cipher_key = subkey::<16>("russet 2026-11-22 cut v1 cipher", seed);
+        let mut hash_key = subkey::<16>("russet 2026-11-22 cut v1 hash", seed);
+        let mut decide_key = subkey::<16>("russet 2026-11-22 cut v1 decide", seed);
         let cutter = Self {
             filter: Filter::new(filter_key),
-            hash: WindowHash::new(&hash_key),
-            cipher: Aes128::new(&cipher_key.into()),
+            hash: Aes128::new(&hash_key.into()),
+            decide: Aes128::new(&decide_key.into()),
             bounds: Bounds::new(sizes),
         };
         filter_key.zeroize();
         hash_key.zeroize();
-        cipher_key.zeroize();
+        decide_key.zeroize();
         cutter
     }
 
@@ -120,10 +117,7 @@ impl Cutter {
                     if position > data.len() || is_flat(&data[position - WORD_LEN..position]) {
                         continue;
                     }
-                    batch.push(
-                        position,
-                        self.hash.of(&data[position - WINDOW_LEN..position]),
-                    );
+                    batch.push(position, &data[position - WINDOW_LEN..position]);
                     if batch.count == BATCH_COUNT
                         && let Some(cut) = self.decide(&mut batch)
                     {
@@ -139,8 +133,14 @@ impl Cutter {
     /// Asks the cipher about all that wait, and empties the batch. The first that says yes wins.
     fn decide(&self, batch: &mut Batch) -> Option<usize> {
         let count = std::mem::take(&mut batch.count);
-        let blocks = &mut batch.blocks[..count];
-        self.cipher.encrypt_blocks(blocks);
+        let blocks = &mut batch.heads[..count];
+        self.hash.encrypt_blocks(blocks);
+        for (block, tail) in blocks.iter_mut().zip(&batch.tails) {
+            for (byte, other) in block.iter_mut().zip(tail) {
+                *byte ^= other;
+            }
+        }
+        self.decide.encrypt_blocks(blocks);
         blocks
             .iter()
             .zip(&batch.positions)
@@ -158,33 +158,12 @@ impl Cutter {
 }
 
 impl Batch {
-    fn push(&mut self, position: usize, hash: u128) {
+    fn push(&mut self, position: usize, window: &[u8]) {
+        let (head, tail) = window.split_at(WINDOW_LEN / 2);
         self.positions[self.count] = position;
-        self.blocks[self.count] = hash.to_le_bytes().into();
+        self.heads[self.count].copy_from_slice(head);
+        self.tails[self.count].copy_from_slice(tail);
         self.count += 1;
-    }
-}
-
-impl WindowHash {
-    fn new(key: &[u8; 64]) -> Self {
-        let mut multipliers = [0; 4];
-        for (multiplier, bytes) in multipliers.iter_mut().zip(key.as_chunks::<16>().0) {
-            *multiplier = u128::from_le_bytes(*bytes);
-        }
-        Self(multipliers)
-    }
-
-    /// Multilinear over 64-bit words modulo 2^128. Two different windows meet with probability at most 2^-65: see
-    /// docs/format-cut.md §5.
-    fn of(&self, window: &[u8]) -> u128 {
-        let words = window
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|word| u128::from(u64::from_le_bytes(*word)));
-        self.0.iter().zip(words).fold(0, |sum, (key, word)| {
-            sum.wrapping_add(key.wrapping_mul(word))
-        })
     }
 }
 

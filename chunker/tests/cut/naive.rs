@@ -25,8 +25,8 @@ fn little_endian(bytes: &[u8]) -> u128 {
 /// The subkeys, as the page names them.
 pub(crate) struct Naive {
     m: Vec<u128>,
-    k: Vec<u128>,
-    cipher: Aes128,
+    hash: Aes128,
+    decide: Aes128,
     min: usize,
     avg: usize,
     max: usize,
@@ -35,14 +35,11 @@ pub(crate) struct Naive {
 impl Naive {
     pub(crate) fn new(seed: &[u8; 32], sizes: Sizes) -> Self {
         let filter = derive("russet 2026-11-22 cut v1 filter", seed, 8);
-        let hash = derive("russet 2026-11-22 cut v1 hash", seed, 64);
-        let key: [u8; 16] = derive("russet 2026-11-22 cut v1 cipher", seed, 16)
-            .try_into()
-            .unwrap();
+        let key = |context| -> [u8; 16] { derive(context, seed, 16).try_into().unwrap() };
         Self {
             m: filter.chunks(2).map(little_endian).collect(),
-            k: hash.chunks(16).map(little_endian).collect(),
-            cipher: Aes128::new(&key.into()),
+            hash: Aes128::new(&key("russet 2026-11-22 cut v1 hash").into()),
+            decide: Aes128::new(&key("russet 2026-11-22 cut v1 decide").into()),
             min: sizes.min() as usize,
             avg: sizes.avg() as usize,
             max: sizes.max() as usize,
@@ -91,18 +88,16 @@ impl Naive {
     }
 
     fn value(&self, b: &[u8], p: usize) -> u128 {
-        let words = b[p - 32..p].chunks(8).map(little_endian);
-        let u = self
-            .k
-            .iter()
-            .zip(words)
-            .fold(0u128, |u, (k, word)| u.wrapping_add(k.wrapping_mul(word)));
-        let mut block = [0; 16].map(|_: u8| 0);
-        for (i, byte) in block.iter_mut().enumerate() {
-            *byte = (u >> (8 * i)) as u8;
+        let (mut head, mut tail) = (b[p - 32..p - 16].to_vec(), b[p - 16..p].to_vec());
+        encrypt(&self.hash, &mut head);
+        for i in 0..16 {
+            tail[i] ^= head[i];
         }
-        let mut block = block.into();
-        self.cipher.encrypt_block(&mut block);
-        little_endian(&block[..8])
+        encrypt(&self.decide, &mut tail);
+        little_endian(&tail[..8])
     }
+}
+
+fn encrypt(cipher: &Aes128, bytes: &mut [u8]) {
+    cipher.encrypt_block(bytes.try_into().unwrap());
 }
