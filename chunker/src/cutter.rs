@@ -3,9 +3,11 @@
 //! Invariant: `first_cut` is the function of docs/format-cut.md, byte for byte; tests/cut/naive.rs is that page written
 //! down a second time, slowly, and must agree. Must not print, compare or give out what it derived from the seed.
 
+use std::sync::Arc;
+
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Block};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::Sizes;
 use crate::filter::{Filter, LANES, SPAN_LEN, WORD_LEN, is_flat};
@@ -15,14 +17,19 @@ const WINDOW_LEN: usize = 32;
 /// Candidates that go through the cipher together: one call for each would cost more than the search.
 const BATCH_COUNT: usize = 16;
 
-/// Finds cuts for one seed and one size class. Cheap to clone, cheap to share; holds secrets, so it has no `Debug`, and
-/// wipes them when dropped.
+/// Finds cuts for one seed and one size class. Clones share what was derived from the seed, which is wiped with the last
+/// of them; it is secret, so there is no `Debug`.
 #[derive(Clone)]
 pub struct Cutter {
+    keys: Arc<Keys>,
+    bounds: Bounds,
+}
+
+/// Each wipes itself when dropped.
+struct Keys {
     filter: Filter,
     hash: Aes128,
     decide: Aes128,
-    bounds: Bounds,
 }
 
 /// What the sizes say, as masks and positions.
@@ -48,19 +55,14 @@ struct Batch {
 impl Cutter {
     /// Derives the subkeys. The seed is secret: who knows it can tell from chunk lengths which files were stored.
     pub fn new(seed: &[u8; 32], sizes: Sizes) -> Self {
-        let mut filter_key = subkey::<8>("russet 2026-11-22 cut v1 filter", seed);
-        let mut hash_key = subkey::<16>("russet 2026-11-22 cut v1 hash", seed);
-        let mut decide_key = subkey::<16>("russet 2026-11-22 cut v1 decide", seed);
-        let cutter = Self {
-            filter: Filter::new(filter_key),
-            hash: Aes128::new(&hash_key.into()),
-            decide: Aes128::new(&decide_key.into()),
+        Self {
+            keys: Arc::new(Keys {
+                filter: Filter::new(&subkey("russet 2026-11-22 cut v1 filter", seed)),
+                hash: Aes128::new(&(*subkey("russet 2026-11-22 cut v1 hash", seed)).into()),
+                decide: Aes128::new(&(*subkey("russet 2026-11-22 cut v1 decide", seed)).into()),
+            }),
             bounds: Bounds::new(sizes),
-        };
-        filter_key.zeroize();
-        hash_key.zeroize();
-        decide_key.zeroize();
-        cutter
+        }
     }
 
     /// Length of the first chunk of `data`, which begins at a chunk start; `end` says that nothing follows `data`.
@@ -101,12 +103,12 @@ impl Cutter {
         while at <= data.len() {
             let words = &data[at - WORD_LEN..];
             let hits = match words.first_chunk::<SPAN_LEN>() {
-                Some(span) => self.filter.hits(span),
+                Some(span) => self.keys.filter.hits(span),
                 // Lanes past the end see zeros, and are dropped below.
                 None => {
                     let mut span = [0; SPAN_LEN];
                     span[..words.len()].copy_from_slice(words);
-                    self.filter.hits(&span)
+                    self.keys.filter.hits(&span)
                 }
             };
             for (group, hits) in hits.as_chunks::<8>().0.iter().enumerate() {
@@ -134,13 +136,13 @@ impl Cutter {
     fn decide(&self, batch: &mut Batch) -> Option<usize> {
         let count = std::mem::take(&mut batch.count);
         let blocks = &mut batch.heads[..count];
-        self.hash.encrypt_blocks(blocks);
+        self.keys.hash.encrypt_blocks(blocks);
         for (block, tail) in blocks.iter_mut().zip(&batch.tails) {
             for (byte, other) in block.iter_mut().zip(tail) {
                 *byte ^= other;
             }
         }
-        self.decide.encrypt_blocks(blocks);
+        self.keys.decide.encrypt_blocks(blocks);
         blocks
             .iter()
             .zip(&batch.positions)
@@ -182,11 +184,11 @@ impl Bounds {
     }
 }
 
-fn subkey<const LEN: usize>(context: &str, seed: &[u8; 32]) -> [u8; LEN] {
-    let mut key = [0; LEN];
+fn subkey<const LEN: usize>(context: &str, seed: &[u8; 32]) -> Zeroizing<[u8; LEN]> {
+    let mut key = Zeroizing::new([0; LEN]);
     let mut hasher = blake3::Hasher::new_derive_key(context);
     hasher.update(seed);
-    hasher.finalize_xof().fill(&mut key);
+    hasher.finalize_xof().fill(&mut *key);
     hasher.zeroize();
     key
 }

@@ -19,8 +19,8 @@ pub(crate) struct Filter([u16; WORD_LEN]);
 
 impl Filter {
     /// Four multipliers, little-endian.
-    pub(crate) fn new(key: [u8; 8]) -> Self {
-        let [a, b, c, d, e, f, g, h] = key;
+    pub(crate) fn new(key: &[u8; 8]) -> Self {
+        let [a, b, c, d, e, f, g, h] = *key;
         Self([[a, b], [c, d], [e, f], [g, h]].map(u16::from_le_bytes))
     }
 

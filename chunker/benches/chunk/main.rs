@@ -1,7 +1,7 @@
 //! Speed, spread and resynchronisation of the cut and of the rules it was weighed against.
 //!
 //! `cargo bench -p russet-chunker -- [FOLDER]`: the folder's files are measured beside the generated kinds. Times are
-//! those of this thread alone (Linux), the best of several rounds, because the machine is shared.
+//! those of this thread alone (Linux), because machines are shared.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod data;
@@ -17,7 +17,7 @@ use russet_chunker::{Chunks, Cut, Cutter, Sizes, SizesError};
 use crate::rivals::{EveryPosition, Gear};
 
 const LEN: usize = 32 << 20;
-const ROUNDS_COUNT: usize = 4;
+const ENOUGH_SECS: f64 = 0.5;
 const EDITS_COUNT: usize = 200;
 
 /// Length of the first chunk of what is left of a stream.
@@ -91,21 +91,29 @@ fn lens(first_len: &FirstLen, mut data: &[u8]) -> Vec<usize> {
     lens
 }
 
-/// MB/s of the best round, and the lengths of all chunks but the last of each stream.
+/// MB/s, and the lengths of all chunks but the last of each stream.
 fn timed(first_len: &FirstLen, streams: &[Vec<u8>]) -> (f64, Vec<usize>) {
     let total: usize = streams.iter().map(Vec::len).sum();
-    let mut best = f64::MAX;
     let mut all = Vec::new();
-    for _ in 0..ROUNDS_COUNT {
+    let secs = secs_a_round(|| {
         all.clear();
-        let start = Clock::start();
         for stream in streams {
             let lens = lens(first_len, stream);
             all.extend(&lens[..lens.len().saturating_sub(1)]);
         }
-        best = best.min(start.secs());
+    });
+    (total as f64 / secs / 1e6, all)
+}
+
+/// Seconds of one round, over as many as take long enough: the thread's clock moves in steps of 4 ms.
+fn secs_a_round(mut round: impl FnMut()) -> f64 {
+    let clock = Clock::start();
+    let mut rounds_count = 0;
+    while clock.secs() < ENOUGH_SECS {
+        round();
+        rounds_count += 1;
     }
-    (total as f64 / best / 1e6, all)
+    clock.secs() / f64::from(rounds_count)
 }
 
 fn spread(lens: &[usize], sizes: Sizes) -> String {
@@ -195,25 +203,22 @@ fn seeds(kinds: &[(&str, Vec<Vec<u8>>)]) -> Result<(), SizesError> {
     Ok(())
 }
 
-fn stream(data: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+fn stream(data: &[u8]) -> Result<(), SizesError> {
     let cut = Cut::Content(Cutter::new(
         &[7; 32],
         Sizes::new(16 << 10, 64 << 10, 256 << 10)?,
     ));
-    let mut best = f64::MAX;
-    for _ in 0..ROUNDS_COUNT {
-        let start = Clock::start();
+    let secs = secs_a_round(|| {
         let mut chunks = Chunks::new(io::Cursor::new(data), cut.clone());
         let mut len = 0;
-        while let Some(chunk) = chunks.next_chunk()? {
+        while let Ok(Some(chunk)) = chunks.next_chunk() {
             len += chunk.len();
         }
         assert_eq!(len, data.len(), "the stream form lost bytes");
-        best = best.min(start.secs());
-    }
+    });
     println!(
         "stream form, media, avg 64 KiB: {:.0} MB/s",
-        data.len() as f64 / best / 1e6
+        data.len() as f64 / secs / 1e6
     );
     Ok(())
 }

@@ -58,7 +58,7 @@ impl Naive {
             } else {
                 self.avg / 512
             };
-            if v % q.max(1) as u128 == 0 {
+            if v.is_multiple_of(q.max(1) as u128) {
                 let d = (v >> 32) % (self.avg / 4) as u128;
                 return (p + d as usize).min(self.max).min(b.len());
             }

@@ -105,13 +105,13 @@ fn an_error_is_handed_on_and_loses_nothing() {
     }
     let data = noise("error", 100_000);
     let (before, after) = data.split_at(50_001);
-    let mut chunks = Chunks::new(
+    let chunks = Chunks::new(
         before.chain(Once(true)).chain(after),
         Cut::Content(cutter()),
     );
     let mut got = Vec::new();
     let mut errors = 0;
-    while let Some(chunk) = chunks.next() {
+    for chunk in chunks {
         match chunk {
             Ok(chunk) => got.push(chunk),
             Err(error) => {
