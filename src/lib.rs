@@ -1,1 +1,3 @@
 //! russet
+
+pub mod apple;
