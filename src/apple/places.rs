@@ -128,19 +128,14 @@ mod tests {
     #[test]
     fn nothing_known_gives_no_places() {
         for os in [Os::MacOs, Os::Windows, Os::Other] {
-            assert_eq!(
-                default_places(&unset, None, os),
-                [PathBuf::new(); 0],
-                "{os:?}"
-            );
+            let places = default_places(&unset, None, os);
+            assert!(places.is_empty(), "{os:?}");
         }
     }
 
     #[test]
     fn other_systems_have_no_default_place() {
-        assert_eq!(
-            default_places(&unset, Some(Path::new("/home/ann")), Os::Other),
-            [PathBuf::new(); 0]
-        );
+        let places = default_places(&unset, Some(Path::new("/home/ann")), Os::Other);
+        assert!(places.is_empty());
     }
 }

@@ -123,6 +123,20 @@ fn an_array_that_claims_too_many_members_is_refused_before_the_reader_sees_it() 
 }
 
 #[test]
+fn arrays_that_claim_too_much_together_are_refused_before_their_members_are_read() {
+    let nowhere = [0xff; 59 * 2];
+    let long = |first: [u8; 2]| [&[0xaf, 0x10, 60], first.as_slice(), &nowhere].concat();
+    let bytes = raw_binary(&[long([0, 1]), long([0xff, 0xff])]);
+    let room_for_one = Limits {
+        value_count_max: 100,
+        ..SMALL
+    };
+    let refused = |limits| parse_dictionary(&bytes, limits).unwrap_err();
+    assert!(matches!(refused(room_for_one), PlistError::TooLarge));
+    assert!(matches!(refused(SMALL), PlistError::Malformed(_)));
+}
+
+#[test]
 fn a_trailer_that_claims_too_many_objects_is_refused_before_the_reader_sees_it() {
     let mut bytes = raw_binary(&[raw_array(&[])]);
     let at = bytes.len() - 24;
