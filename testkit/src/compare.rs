@@ -219,8 +219,12 @@ fn compare_bytes(first: &Path, second: &Path, path: &Path) -> io::Result<Option<
     loop {
         part_a.clear();
         part_b.clear();
-        Read::by_ref(&mut a).take(PART_LEN).read_to_end(&mut part_a)?;
-        Read::by_ref(&mut b).take(PART_LEN).read_to_end(&mut part_b)?;
+        Read::by_ref(&mut a)
+            .take(PART_LEN)
+            .read_to_end(&mut part_a)?;
+        Read::by_ref(&mut b)
+            .take(PART_LEN)
+            .read_to_end(&mut part_b)?;
         if part_a != part_b {
             let same = part_a
                 .iter()

@@ -4,6 +4,7 @@
 //! nothing larger than one block of a generated piece is held. Does not know where the bytes go.
 
 use crate::random::Random;
+use plist::Dictionary;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -36,7 +37,9 @@ pub(crate) struct Piece {
 pub(crate) enum Content {
     /// Generated pieces, one after the other.
     Pieces(Vec<Piece>),
-    /// A literal, for property lists and tests.
+    /// A binary property list of an app's settings; `len` is that of its encoding.
+    Settings { seed: u64, aim: u64, len: u64 },
+    /// A literal, for tests and the files in the root.
     Bytes(Arc<[u8]>),
     /// A SQLite file, closed. It is read with the WAL mark that the phone's own databases carry.
     Database(PathBuf),
@@ -51,6 +54,15 @@ impl Content {
             start: 0,
             len,
         }])
+    }
+
+    /// Settings of about `aim` bytes, and at least some 70.
+    pub(crate) fn settings(seed: u64, aim: u64) -> Self {
+        Self::Settings {
+            seed,
+            aim,
+            len: len_of(&settings(seed, aim)),
+        }
     }
 
     /// Number of bytes.
@@ -68,6 +80,7 @@ impl Content {
     pub(crate) fn copy_to(&self, sink: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Pieces(pieces) => pieces.iter().try_for_each(|piece| piece.copy_to(sink)),
+            Self::Settings { seed, aim, .. } => sink.write_all(&settings(*seed, *aim)),
             Self::Bytes(bytes) => sink.write_all(bytes),
             Self::Database(path) => copy_database(path, sink),
         }
@@ -133,6 +146,26 @@ impl Piece {
             }
         }
     }
+}
+
+fn settings(seed: u64, aim: u64) -> Vec<u8> {
+    let mut random = Random::of_parts(&[seed]);
+    let mut list = Dictionary::new();
+    let mut left = aim;
+    while left > 24 {
+        let word_len = random.between(4..=60).min(left - 16);
+        list.insert(
+            format!("Setting{}", random.below(100_000)),
+            words(&mut random, small(word_len)).into(),
+        );
+        left = left.saturating_sub(word_len + 16);
+    }
+    list.insert("LastUse".to_owned(), random.below(1_000_000_000).into());
+    crate::plists::binary(&list.into()).expect("strings and one small number always encode")
+}
+
+fn len_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).expect("a length in memory fits 64 bits")
 }
 
 /// `len` bytes of words, for rows of databases and values of property lists.
@@ -229,6 +262,21 @@ mod tests {
             ]
             .concat();
             assert_eq!(bytes(&content), expected, "{len} {offset}");
+        }
+    }
+
+    #[test]
+    fn settings_are_a_property_list_of_about_the_length_asked_for() {
+        for aim in [0, 24, 300, 20_000] {
+            let encoded = bytes(&Content::settings(4, aim));
+            assert!(
+                plist::Value::from_reader(io::Cursor::new(&encoded))
+                    .unwrap()
+                    .as_dictionary()
+                    .is_some()
+            );
+            let len = u64::try_from(encoded.len()).unwrap();
+            assert!(len >= aim / 2 && len <= aim * 2 + 120, "{aim}: {len}");
         }
     }
 

@@ -38,7 +38,9 @@ pub fn zero_sector(path: &Path, index: u64) -> io::Result<()> {
     let offset = index.saturating_mul(SECTOR_LEN);
     file.seek(SeekFrom::Start(offset))?;
     let mut sector = Vec::new();
-    Read::by_ref(&mut file).take(SECTOR_LEN).read_to_end(&mut sector)?;
+    Read::by_ref(&mut file)
+        .take(SECTOR_LEN)
+        .read_to_end(&mut sector)?;
     if sector.iter().all(|&byte| byte == 0) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

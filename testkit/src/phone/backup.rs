@@ -3,7 +3,7 @@
 //! Invariant: Manifest.db is new each week, in another order of domains, with what was sent this week at the end
 //! (docs/apple-format.md §3). Writing twice in one week gives the same bytes. Memory does not grow with file sizes.
 
-use super::{Directory, Phone, PhoneFile, Symlink};
+use super::{Directory, Phone, PhoneFile, Role, Symlink};
 use crate::Encryption;
 use crate::content::Content;
 use crate::folder::BackupFolder;

@@ -34,67 +34,78 @@ struct Shape {
 impl DatabaseKind {
     fn shape(self) -> Shape {
         match self {
-            Self::Messages => Shape {
-                create: "CREATE TABLE message (ROWID INTEGER PRIMARY KEY AUTOINCREMENT, guid TEXT UNIQUE NOT NULL, text TEXT,
-                           attributedBody BLOB, handle_id INTEGER, date INTEGER, date_read INTEGER DEFAULT 0);
-                         CREATE TABLE handle (ROWID INTEGER PRIMARY KEY, id TEXT);
-                         CREATE INDEX message_idx_date ON message(date);
-                         CREATE INDEX message_idx_handle ON message(handle_id, date);",
-                table: "message (ROWID, guid, text, attributedBody, handle_id, date)",
-                id: "ROWID",
-                state: "date_read",
-                text_len: 90,
-                blob_len: 160,
-                weekly: [0.015, 0.010, 0.003],
-            },
-            Self::Photos => Shape {
-                create: "CREATE TABLE ZASSET (Z_PK INTEGER PRIMARY KEY, ZUUID TEXT, ZFILENAME TEXT, ZADJUSTMENT BLOB,
-                           ZKIND INTEGER, ZDATECREATED INTEGER, ZMODIFICATIONDATE INTEGER DEFAULT 0);
-                         CREATE INDEX ZASSET_ZUUID ON ZASSET(ZUUID);
-                         CREATE INDEX ZASSET_ZDATECREATED ON ZASSET(ZDATECREATED);",
-                table: "ZASSET (Z_PK, ZUUID, ZFILENAME, ZADJUSTMENT, ZKIND, ZDATECREATED)",
-                id: "Z_PK",
-                state: "ZMODIFICATIONDATE",
-                text_len: 60,
-                blob_len: 300,
-                weekly: [0.010, 0.015, 0.002],
-            },
-            Self::Calls => Shape {
-                create: "CREATE TABLE ZCALLRECORD (Z_PK INTEGER PRIMARY KEY, ZUNIQUE_ID TEXT, ZADDRESS TEXT, ZLOCATION BLOB,
-                           ZDURATION INTEGER, ZDATE INTEGER, ZREAD INTEGER DEFAULT 0);
-                         CREATE INDEX ZCALLRECORD_ZDATE ON ZCALLRECORD(ZDATE);",
-                table: "ZCALLRECORD (Z_PK, ZUNIQUE_ID, ZADDRESS, ZLOCATION, ZDURATION, ZDATE)",
-                id: "Z_PK",
-                state: "ZREAD",
-                text_len: 24,
-                blob_len: 20,
-                weekly: [0.030, 0.005, 0.030],
-            },
-            Self::Health => Shape {
-                create: "CREATE TABLE samples (data_id INTEGER PRIMARY KEY, uuid TEXT, unit TEXT, metadata BLOB,
-                           data_type INTEGER, start_date INTEGER, sync_state INTEGER DEFAULT 0);
-                         CREATE INDEX samples_type_date ON samples(data_type, start_date);",
-                table: "samples (data_id, uuid, unit, metadata, data_type, start_date)",
-                id: "data_id",
-                state: "sync_state",
-                text_len: 10,
-                blob_len: 48,
-                weekly: [0.020, 0.001, 0.0],
-            },
-            Self::App => Shape {
-                create: "CREATE TABLE items (id INTEGER PRIMARY KEY, key TEXT UNIQUE, body TEXT, payload BLOB, kind INTEGER,
-                           created INTEGER, seen INTEGER DEFAULT 0);
-                         CREATE INDEX items_kind ON items(kind, created);",
-                table: "items (id, key, body, payload, kind, created)",
-                id: "id",
-                state: "seen",
-                text_len: 240,
-                blob_len: 80,
-                weekly: [0.020, 0.012, 0.008],
-            },
+            Self::Messages => MESSAGES,
+            Self::Photos => PHOTOS,
+            Self::Calls => CALLS,
+            Self::Health => HEALTH,
+            Self::App => APP,
         }
     }
 }
+
+const MESSAGES: Shape = Shape {
+    create: "CREATE TABLE message (ROWID INTEGER PRIMARY KEY AUTOINCREMENT, guid TEXT UNIQUE NOT NULL, text TEXT,
+               attributedBody BLOB, handle_id INTEGER, date INTEGER, date_read INTEGER DEFAULT 0);
+             CREATE TABLE handle (ROWID INTEGER PRIMARY KEY, id TEXT);
+             CREATE INDEX message_idx_date ON message(date);
+             CREATE INDEX message_idx_handle ON message(handle_id, date);",
+    table: "message (ROWID, guid, text, attributedBody, handle_id, date)",
+    id: "ROWID",
+    state: "date_read",
+    text_len: 90,
+    blob_len: 160,
+    weekly: [0.015, 0.010, 0.003],
+};
+
+const PHOTOS: Shape = Shape {
+    create: "CREATE TABLE ZASSET (Z_PK INTEGER PRIMARY KEY, ZUUID TEXT, ZFILENAME TEXT, ZADJUSTMENT BLOB,
+               ZKIND INTEGER, ZDATECREATED INTEGER, ZMODIFICATIONDATE INTEGER DEFAULT 0);
+             CREATE INDEX ZASSET_ZUUID ON ZASSET(ZUUID);
+             CREATE INDEX ZASSET_ZDATECREATED ON ZASSET(ZDATECREATED);",
+    table: "ZASSET (Z_PK, ZUUID, ZFILENAME, ZADJUSTMENT, ZKIND, ZDATECREATED)",
+    id: "Z_PK",
+    state: "ZMODIFICATIONDATE",
+    text_len: 60,
+    blob_len: 300,
+    weekly: [0.010, 0.015, 0.002],
+};
+
+const CALLS: Shape = Shape {
+    create: "CREATE TABLE ZCALLRECORD (Z_PK INTEGER PRIMARY KEY, ZUNIQUE_ID TEXT, ZADDRESS TEXT, ZLOCATION BLOB,
+               ZDURATION INTEGER, ZDATE INTEGER, ZREAD INTEGER DEFAULT 0);
+             CREATE INDEX ZCALLRECORD_ZDATE ON ZCALLRECORD(ZDATE);",
+    table: "ZCALLRECORD (Z_PK, ZUNIQUE_ID, ZADDRESS, ZLOCATION, ZDURATION, ZDATE)",
+    id: "Z_PK",
+    state: "ZREAD",
+    text_len: 24,
+    blob_len: 20,
+    weekly: [0.030, 0.005, 0.030],
+};
+
+const HEALTH: Shape = Shape {
+    create:
+        "CREATE TABLE samples (data_id INTEGER PRIMARY KEY, uuid TEXT, unit TEXT, metadata BLOB,
+               data_type INTEGER, start_date INTEGER, sync_state INTEGER DEFAULT 0);
+             CREATE INDEX samples_type_date ON samples(data_type, start_date);",
+    table: "samples (data_id, uuid, unit, metadata, data_type, start_date)",
+    id: "data_id",
+    state: "sync_state",
+    text_len: 10,
+    blob_len: 48,
+    weekly: [0.020, 0.001, 0.0],
+};
+
+const APP: Shape = Shape {
+    create: "CREATE TABLE items (id INTEGER PRIMARY KEY, key TEXT UNIQUE, body TEXT, payload BLOB, kind INTEGER,
+               created INTEGER, seen INTEGER DEFAULT 0);
+             CREATE INDEX items_kind ON items(kind, created);",
+    table: "items (id, key, body, payload, kind, created)",
+    id: "id",
+    state: "seen",
+    text_len: 240,
+    blob_len: 80,
+    weekly: [0.020, 0.012, 0.008],
+};
 
 /// One database of the phone, in the phone's own folder of work files.
 #[derive(Clone, Debug)]

@@ -5,10 +5,9 @@
 
 use super::database::{Database, DatabaseKind};
 use super::{Phone, Role};
-use crate::content::{Content, Fill, Piece, words};
+use crate::content::{Content, Fill, Piece};
 use crate::random::Random;
 use crate::write_error::WriteError;
-use plist::{Dictionary, Value};
 
 /// Two years: how old a file may be at the first backup.
 const PAST_SECS: u64 = 2 * 365 * 86_400;
@@ -257,7 +256,7 @@ impl Phone {
         };
         let (path, content, role) = match self.random.below(20) {
             0..=6 => {
-                let content = property_list(seed, len);
+                let content = Content::settings(seed, len);
                 (
                     format!("Library/Preferences/com.example.{accent}{number}.plist"),
                     content,
@@ -315,29 +314,6 @@ impl Phone {
     fn old_time(&mut self) -> u64 {
         self.now() - 3600 - self.random.below(PAST_SECS)
     }
-}
-
-/// A binary property list of about `len` bytes, as apps keep their settings in.
-pub(super) fn property_list(seed: u64, len: u64) -> Content {
-    let mut random = Random::of_parts(&[seed]);
-    let mut list = Dictionary::new();
-    let mut left = len;
-    while left > 24 {
-        let word_len = random.between(4..=60).min(left - 16);
-        let text = words(&mut random, usize::try_from(word_len).unwrap_or(4));
-        list.insert(
-            format!("Setting{}", random.below(100_000)),
-            Value::from(text),
-        );
-        left = left.saturating_sub(word_len + 16);
-    }
-    list.insert("LastUse".to_owned(), random.below(1_000_000_000).into());
-    // The encoder only fails on values that property lists do not have; there are none here.
-    Content::Bytes(
-        crate::plists::binary(&list.into())
-            .unwrap_or_default()
-            .into(),
-    )
 }
 
 /// A piece of text of `len` bytes to put into a file.

@@ -330,3 +330,49 @@ fn a_phone_is_about_as_large_as_was_asked() {
         phone.files.len()
     );
 }
+
+#[test]
+fn some_databases_have_another_size_in_their_row_and_no_other_file_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let phone = Phone::new(tiny()).unwrap();
+    let root = phone
+        .write_backup(folder.path(), &Encryption::None)
+        .unwrap();
+    let connection = open(&root.join("Manifest.db"));
+    let mut statement = connection
+        .prepare("SELECT fileID, file FROM Files WHERE flags = 1")
+        .unwrap();
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    let (mut right, mut wrong) = (0, 0);
+    for row in rows {
+        let (id, blob): (String, Vec<u8>) = row.unwrap();
+        let archive = plist::Value::from_reader(std::io::Cursor::new(blob)).unwrap();
+        let objects = archive
+            .as_dictionary()
+            .unwrap()
+            .get("$objects")
+            .unwrap()
+            .as_array()
+            .unwrap();
+        let size = objects[1]
+            .as_dictionary()
+            .unwrap()
+            .get("Size")
+            .unwrap()
+            .as_unsigned_integer()
+            .unwrap();
+        let bytes = fs::read(root.join(&id[..2]).join(&id)).unwrap();
+        if size == u64::try_from(bytes.len()).unwrap() {
+            right += 1;
+        } else {
+            assert!(bytes.starts_with(b"SQLite format 3\0"), "{id}");
+            wrong += 1;
+        }
+    }
+    assert!(
+        (2..=6).contains(&wrong) && right > 150,
+        "{wrong} wrong, {right} right"
+    );
+}

@@ -3,7 +3,7 @@
 //! Invariant: what changes gets a new version, an mtime in that week, and is first stored in that week's backup; all
 //! else is left alone. The shares are assumptions: no measurement of real phones is public.
 
-use super::population::{paragraph, property_list};
+use super::population::paragraph;
 use super::{Phone, PhoneFile, Role, Spread, WEEK_SECS};
 use crate::content::{Content, Fill};
 use crate::random::Random;
@@ -41,6 +41,8 @@ impl Phone {
             Spread::FewApps => {
                 let mut domains: Vec<Arc<str>> = self.directories.keys().cloned().collect();
                 self.random.shuffle(&mut domains);
+                // Apps first: other domains are too small to make a share of few.
+                domains.sort_by_key(|domain| !domain.starts_with("AppDomain-"));
                 let ranks: std::collections::BTreeMap<_, _> =
                     domains.into_iter().zip(0_usize..).collect();
                 small.sort_by_key(|&index| {
@@ -142,7 +144,7 @@ impl Phone {
         self.change(index, |file, random| {
             let len = file.content.len().unwrap_or(0).max(24);
             file.content = match (file.role, &file.content) {
-                (Role::PropertyList, _) => property_list(random.next_u64(), len),
+                (Role::PropertyList, _) => Content::settings(random.next_u64(), len),
                 (_, Content::Pieces(pieces)) => {
                     let fill = pieces.first().map_or(Fill::Text, |piece| piece.fill);
                     let fill = if fill == Fill::Zero { Fill::Text } else { fill };
