@@ -69,9 +69,8 @@ impl Content {
     pub(crate) fn len(&self) -> io::Result<u64> {
         match self {
             Self::Pieces(pieces) => Ok(pieces.iter().map(|piece| piece.len).sum()),
-            Self::Bytes(bytes) => {
-                Ok(u64::try_from(bytes.len()).expect("a length in memory fits 64 bits"))
-            }
+            Self::Bytes(bytes) => Ok(len_of(bytes)),
+            Self::Settings { len, .. } => Ok(*len),
             Self::Database(path) => Ok(std::fs::metadata(path)?.len()),
         }
     }

@@ -88,3 +88,71 @@ impl Write for Payload {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+    use super::*;
+    use aes::cipher::{BlockModeDecrypt, block_padding::Pkcs7};
+
+    /// Lengths around the edges of blocks and of the buffer.
+    const LENS: [usize; 9] = [
+        0,
+        1,
+        15,
+        16,
+        17,
+        BUFFER_LEN - 1,
+        BUFFER_LEN,
+        BUFFER_LEN + 1,
+        700_001,
+    ];
+
+    fn stored(bytes: &[u8], piece_len: usize, key: Option<&Key>) -> (Vec<u8>, [u8; 20]) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("payload");
+        let mut payload = Payload::create(&path, key).unwrap();
+        for piece in bytes.chunks(piece_len) {
+            payload.write_all(piece).unwrap();
+        }
+        let digest = payload.finish(SystemTime::UNIX_EPOCH).unwrap();
+        (std::fs::read(&path).unwrap(), digest)
+    }
+
+    fn noise(len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        crate::random::Random::new(1).fill(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn an_encrypted_payload_decrypts_to_what_was_written() {
+        let key: Key = [7; 32];
+        for len in LENS {
+            let bytes = noise(len);
+            for piece_len in [4096, 5000, BUFFER_LEN * 2] {
+                let (cipher, _) = stored(&bytes, piece_len, Some(&key));
+                assert_eq!(cipher.len(), (len / 16 + 1) * 16);
+                let decryptor = cbc::Decryptor::<aes::Aes256>::new(&key.into(), &[0; 16].into());
+                let plain = decryptor.decrypt_padded_vec::<Pkcs7>(&cipher).unwrap();
+                assert!(plain == bytes, "{len} bytes in pieces of {piece_len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_plain_payload_is_what_was_written() {
+        for len in LENS {
+            let bytes = noise(len);
+            assert!(stored(&bytes, 4096, None).0 == bytes, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn the_digest_is_of_the_stored_bytes_not_of_the_plaintext() {
+        for key in [None, Some([7; 32])] {
+            let (bytes, digest) = stored(&noise(300_000), 4096, key.as_ref());
+            assert_eq!(digest, <[u8; 20]>::from(Sha1::digest(&bytes)));
+        }
+    }
+}

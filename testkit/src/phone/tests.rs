@@ -331,6 +331,36 @@ fn a_phone_is_about_as_large_as_was_asked() {
     );
 }
 
+/// The `MBFile` of each row of a file, by payload.
+fn file_rows(root: &Path) -> Vec<(String, String, plist::Dictionary, Vec<plist::Value>)> {
+    let connection = open(&root.join("Manifest.db"));
+    let mut statement = connection
+        .prepare("SELECT fileID, domain, file FROM Files WHERE flags = 1")
+        .unwrap();
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap();
+    rows.map(|row| {
+        let (id, domain, blob): (String, String, Vec<u8>) = row.unwrap();
+        let archive = plist::Value::from_reader(io::Cursor::new(blob)).unwrap();
+        let objects = archive
+            .as_dictionary()
+            .unwrap()
+            .get("$objects")
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .clone();
+        (
+            id,
+            domain,
+            objects[1].as_dictionary().unwrap().clone(),
+            objects,
+        )
+    })
+    .collect()
+}
+
 #[test]
 fn some_databases_have_another_size_in_their_row_and_no_other_file_has() {
     let folder = tempfile::tempdir().unwrap();
@@ -338,31 +368,9 @@ fn some_databases_have_another_size_in_their_row_and_no_other_file_has() {
     let root = phone
         .write_backup(folder.path(), &Encryption::None)
         .unwrap();
-    let connection = open(&root.join("Manifest.db"));
-    let mut statement = connection
-        .prepare("SELECT fileID, file FROM Files WHERE flags = 1")
-        .unwrap();
-    let rows = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .unwrap();
     let (mut right, mut wrong) = (0, 0);
-    for row in rows {
-        let (id, blob): (String, Vec<u8>) = row.unwrap();
-        let archive = plist::Value::from_reader(std::io::Cursor::new(blob)).unwrap();
-        let objects = archive
-            .as_dictionary()
-            .unwrap()
-            .get("$objects")
-            .unwrap()
-            .as_array()
-            .unwrap();
-        let size = objects[1]
-            .as_dictionary()
-            .unwrap()
-            .get("Size")
-            .unwrap()
-            .as_unsigned_integer()
-            .unwrap();
+    for (id, _, file, _) in file_rows(&root) {
+        let size = file.get("Size").unwrap().as_unsigned_integer().unwrap();
         let bytes = fs::read(root.join(&id[..2]).join(&id)).unwrap();
         if size == u64::try_from(bytes.len()).unwrap() {
             right += 1;
@@ -372,7 +380,60 @@ fn some_databases_have_another_size_in_their_row_and_no_other_file_has() {
         }
     }
     assert!(
-        (2..=6).contains(&wrong) && right > 150,
+        (1..=8).contains(&wrong) && right > 150,
         "{wrong} wrong, {right} right"
     );
+}
+
+#[test]
+fn digests_are_of_the_stored_bytes_and_only_where_phones_have_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut phone = Phone::new(tiny()).unwrap();
+    phone.advance_week().unwrap();
+    let root = phone
+        .write_backup(folder.path(), &Encryption::None)
+        .unwrap();
+    let (mut with, mut without) = (0, 0);
+    for (id, domain, file, objects) in file_rows(&root) {
+        let Some(plist::Value::Uid(digest)) = file.get("Digest") else {
+            assert!(
+                domain.starts_with("App")
+                    || domain.starts_with("Camera")
+                    || domain.starts_with("Media"),
+                "{domain}"
+            );
+            without += 1;
+            continue;
+        };
+        let bytes = fs::read(root.join(&id[..2]).join(&id)).unwrap();
+        let expected = <sha1::Sha1 as sha1::Digest>::digest(&bytes).to_vec();
+        let digest = usize::try_from(digest.get()).unwrap();
+        assert_eq!(
+            objects[digest].as_data().unwrap(),
+            expected,
+            "{domain} {id}"
+        );
+        with += 1;
+    }
+    assert!(with > 20 && without > 100, "{with} with, {without} without");
+}
+
+#[test]
+fn manifest_db_is_new_each_week_with_its_rows_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut phone = Phone::new(tiny()).unwrap();
+    let mut read = |week: &str| {
+        let root = phone
+            .write_backup(&folder.path().join(week), &Encryption::None)
+            .unwrap();
+        phone.advance_week().unwrap();
+        fs::read(root.join("Manifest.db")).unwrap()
+    };
+    let (first, second) = (read("1"), read("2"));
+    let old: std::collections::BTreeSet<&[u8]> = first.chunks(4096).collect();
+    let shared = second
+        .chunks(4096)
+        .filter(|page| old.contains(page))
+        .count();
+    assert!(shared * 20 < second.len() / 4096, "{shared} pages shared");
 }
