@@ -6,6 +6,7 @@
 pub mod apple;
 pub mod capture;
 pub mod cli;
+pub mod observe;
 pub mod ops;
 pub mod pipeline;
 pub mod snapshot;

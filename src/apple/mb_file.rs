@@ -161,9 +161,7 @@ impl<'a> Record<'a> {
 fn reference(value: &Value) -> Option<usize> {
     let number = match value {
         Value::Uid(uid) => uid.get(),
-        Value::Dictionary(members) if members.len() == 1 => {
-            members.get("CF$UID")?.as_unsigned_integer()?
-        }
+        Value::Dictionary(members) => members.get("CF$UID")?.as_unsigned_integer()?,
         _ => return None,
     };
     usize::try_from(number).ok()

@@ -149,7 +149,7 @@ fn decide(state: &mut State, topic: &Topic<'_>, last: &[&(RecordId, LogRecord)])
     match topic {
         Topic::Tag(id, tag) => {
             if last.iter().any(|(_, r)| matches!(r.what, Said::Tag { on: true, .. })) {
-                of(state, id, &|s| drop(s.tags.insert((*tag).to_owned())));
+                of(state, id, &|s| s.tags.extend([(*tag).to_owned()]));
             }
         }
         Topic::Keep(id) => {

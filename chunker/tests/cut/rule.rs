@@ -148,13 +148,25 @@ fn random_data_comes_out_near_the_average() {
 
 #[test]
 fn a_run_of_any_one_byte_is_cut_at_max_only() {
-    for byte in 0..=255 {
-        assert_eq!(
-            lens(&cutter(), &vec![byte; 40_000]),
-            [16384, 16384, 7232],
-            "{byte}"
-        );
+    for seed in 0..8 {
+        // Sizes so small that every candidate is chosen: only the absence of candidates keeps such a run whole.
+        let cutter = Cutter::new(&[seed; 32], sizes(64, 128, 1000));
+        for byte in 0..=255 {
+            assert_eq!(
+                lens(&cutter, &[byte; 2500]),
+                [1000, 1000, 500],
+                "seed {seed}, byte {byte}"
+            );
+        }
     }
+}
+
+#[test]
+fn more_bytes_are_asked_for_only_below_max() {
+    let run = [0; 16384];
+    assert_eq!(cutter().first_cut(&run, false), Some(16384));
+    assert_eq!(cutter().first_cut(&run[1..], false), None);
+    assert_eq!(cutter().first_cut(&run[1..], true), Some(16383));
 }
 
 #[test]

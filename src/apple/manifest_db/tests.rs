@@ -1,3 +1,6 @@
+//! What the reader of `Manifest.db` accepts, names as odd, and refuses.
+//!
+//! Invariant: every database is made here with SQLite, in a folder of its own.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::PathBuf;

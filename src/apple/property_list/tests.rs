@@ -1,3 +1,6 @@
+//! What the reader of property lists accepts, and each thing it refuses.
+//!
+//! Invariant: hostile lists are written byte by byte here, so that no writer has to agree to make them.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use plist::Value;

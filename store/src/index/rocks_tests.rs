@@ -48,7 +48,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn the_cache_agrees_with_a_list_of_packs_also_when_reopened(steps in steps()) {
@@ -128,10 +128,9 @@ proptest! {
         let (index, opened) = open(folder.path());
         let packs = index.packs().unwrap();
         let is_named = packs == [(pack_id(1), 7)];
-        match opened {
-            Opened::Fresh { .. } => assert_eq!(packs, []),
-            Opened::Kept => assert!(is_named, "{packs:?}"),
-        }
+        // A table of contents cut at the right place is that of an earlier moment: fewer packs, none wrong.
+        assert!(is_named || packs.is_empty(), "{packs:?}");
+        assert!(opened == Opened::Kept || packs.is_empty());
         match index.lookup(&blob_id(1)) {
             Ok(places) if is_named => assert_eq!(places, [spot(1).within(pack_id(1))]),
             Ok(places) => assert_eq!(places, []),
