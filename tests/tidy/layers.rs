@@ -20,11 +20,7 @@ const ROOMS: &[Room] = &[
         rooms: &["capture", "apple", "snapshot", "pipeline"],
         crates: &["russet_store"],
     },
-    Room {
-        name: "capture",
-        rooms: &["apple", "snapshot", "pipeline"],
-        crates: &["russet_store"],
-    },
+    Room { name: "capture", rooms: &["apple", "snapshot", "pipeline"], crates: &["russet_store"] },
     Room { name: "snapshot", rooms: &["pipeline"], crates: &["russet_store"] },
     Room { name: "pipeline", rooms: &[], crates: &["russet_chunker", "russet_store"] },
     Room { name: "apple", rooms: &[], crates: &[] },
@@ -108,10 +104,12 @@ fn crates_used(source: &Source, allowed: &[&str]) -> Vec<String> {
 fn uses_crate(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
         let before = code[..at].chars().next_back();
-        let is_start = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '.');
+        let is_start =
+            !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '.');
         let after = code[at + name.len()..].trim_start();
         let is_use = code[..at].trim_end().ends_with("use");
-        let ends_word = !code[at + name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        let ends_word =
+            !code[at + name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
         is_start && ends_word && (after.starts_with("::") || is_use)
     })
 }

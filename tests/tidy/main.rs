@@ -56,7 +56,8 @@ fn is_short_enough(source: &Source) -> Vec<String> {
 #[test]
 fn the_whole_tree_is_read() {
     let tree = tree();
-    for wanted in ["README.md", "src/lib.rs", "store/src/lib.rs", "chunker/src/lib.rs", "Makefile"] {
+    for wanted in ["README.md", "src/lib.rs", "store/src/lib.rs", "chunker/src/lib.rs", "Makefile"]
+    {
         assert!(tree.iter().any(|source| source.path == wanted), "{wanted} was not read");
     }
     let rust = tree.iter().filter(|source| source.is_rust()).count();
@@ -97,7 +98,11 @@ fn an_arrow_that_points_up_is_found() {
     let rule: Rule = layers::room_uses_only_rooms_below;
     broken(rule, "src/apple/a.rs", "use crate::ops::import;\n");
     broken(rule, "src/snapshot/a.rs", "use crate::{pipeline::run, capture::folder};\n");
-    broken(rule, "src/snapshot/a.rs", "use crate::{\n    pipeline::run,\n    capture::folder,\n};\n");
+    broken(
+        rule,
+        "src/snapshot/a.rs",
+        "use crate::{\n    pipeline::run,\n    capture::folder,\n};\n",
+    );
     broken(rule, "src/pipeline/a.rs", "fn a() { crate::snapshot::all(); }\n");
     broken(rule, "src/cli/a.rs", "use russet_store::repository::Repository;\n");
     broken(rule, "src/ops/a.rs", "use russet_chunker::Sizes;\n");
@@ -152,9 +157,17 @@ fn speaking_elsewhere_is_found() {
     broken(rule, "src/apple/a.rs", "use std::{env, fs};\n");
     broken(rule, "chunker/src/a.rs", "fn a() { std::process::exit(1) }\n");
     broken(rule, "src/ops/a.rs", "fn a() { std::io::stdout(); }\n");
-    kept(rule, "src/cli/a.rs", "fn a() { writeln!(std::io::stdout()); std::env::var_os(\"HOME\"); }\n");
+    kept(
+        rule,
+        "src/cli/a.rs",
+        "fn a() { writeln!(std::io::stdout()); std::env::var_os(\"HOME\"); }\n",
+    );
     kept(rule, "testkit/src/bin/phone.rs", "fn main() { println!(\"done\"); }\n");
-    kept(rule, "src/ops/a.rs", "const A: &str = env!(\"CARGO_PKG_VERSION\"); // println! is for cli\n");
+    kept(
+        rule,
+        "src/ops/a.rs",
+        "const A: &str = env!(\"CARGO_PKG_VERSION\"); // println! is for cli\n",
+    );
     kept(rule, "src/ops/a.rs", "#[cfg(test)]\nmod tests {\n    fn a() { println!(); }\n}\n");
 }
 

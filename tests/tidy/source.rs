@@ -28,7 +28,8 @@ impl Source {
         let tests_at = if is_rust { tests_at(&code) } else { None };
         let mut parts = path.rsplit('/');
         let stem = parts.next().unwrap_or_default().trim_end_matches(".rs");
-        let is_test = stem == "tests" || stem.ends_with("_tests") || parts.any(|part| part == "tests");
+        let is_test =
+            stem == "tests" || stem.ends_with("_tests") || parts.any(|part| part == "tests");
         Self { path: path.to_owned(), text: text.to_owned(), code, tests_at, is_test }
     }
 
@@ -90,7 +91,8 @@ fn is_ours(name: &str) -> bool {
 /// The line of a `#[cfg(test)]` that stands on an inline module.
 fn tests_at(code: &[String]) -> Option<usize> {
     code.iter().enumerate().position(|(at, line)| {
-        let opens = |line: &String| line.trim_start().starts_with("mod ") && line.trim_end().ends_with('{');
+        let opens =
+            |line: &String| line.trim_start().starts_with("mod ") && line.trim_end().ends_with('{');
         line.trim() == "#[cfg(test)]" && code.iter().skip(at + 1).take(6).any(opens)
     })
 }
@@ -109,7 +111,9 @@ fn blank(text: &str) -> String {
             }
             _ => {
                 let end = (at + len).min(bytes.len());
-                out.extend(bytes[at..end].iter().map(|byte| if *byte == b'\n' { b'\n' } else { b' ' }));
+                out.extend(
+                    bytes[at..end].iter().map(|byte| if *byte == b'\n' { b'\n' } else { b' ' }),
+                );
                 at = end;
             }
         }

@@ -8,13 +8,26 @@ use crate::source::{Source, finding};
 /// Nothing but `cli` speaks to a person, reads the environment or ends the program.
 pub(crate) fn leaves_the_terminal_alone(source: &Source) -> Vec<String> {
     let speaks = ["src/cli/", "src/main.rs", "testkit/src/bin/"];
-    let is_library = ["src/", "store/src/", "chunker/src/"].iter().any(|room| source.path.starts_with(room));
+    let is_library =
+        ["src/", "store/src/", "chunker/src/"].iter().any(|room| source.path.starts_with(room));
     if !is_library || speaks.iter().any(|room| source.path.starts_with(room)) {
         return Vec::new();
     }
     let forbidden = [
-        "println!", "print!", "dbg!", "env::", "std::env", "process::exit", "io::stdin", "io::stdout",
-        "io::stderr", "stdin()", "stdout()", "stderr()",
+        "println!",
+        "print!",
+        "eprintln!",
+        "eprint!",
+        "dbg!",
+        "env::",
+        "std::env",
+        "process::exit",
+        "io::stdin",
+        "io::stdout",
+        "io::stderr",
+        "stdin()",
+        "stdout()",
+        "stderr()",
     ];
     let mut findings = Vec::new();
     for (line, code) in source.shipped() {
@@ -37,13 +50,17 @@ pub(crate) fn is_finished(source: &Source) -> Vec<String> {
         }
     }
     let words = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["X", "XX:"].concat()];
-    findings.extend(lines_with(source, &words, "is a promise: do it, or write what is missing in README.md"));
+    findings.extend(lines_with(
+        source,
+        &words,
+        "is a promise: do it, or write what is missing in README.md",
+    ));
     findings
 }
 
 /// The tree is the same wherever it was written.
 pub(crate) fn knows_no_workplace(source: &Source) -> Vec<String> {
-    let paths = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat(), ["/ho", "me/"].concat()];
+    let paths = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat()];
     lines_with(source, &paths, "is a path of one computer")
 }
 
@@ -60,6 +77,10 @@ pub(crate) fn is_named_after_what_it_owns(source: &Source) -> Vec<String> {
 /// A document of ours that is named must be there.
 pub(crate) fn names_only_what_exists(source: &Source, tree: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
+    // The examples that show these rules to fail name what does not exist.
+    if source.path.starts_with("tests/tidy/") {
+        return findings;
+    }
     for (line, text) in source.text.lines().enumerate() {
         for (at, _) in text.match_indices("docs/").filter(|(at, _)| starts_path(text, *at)) {
             let is_part = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
