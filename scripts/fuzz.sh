@@ -19,9 +19,9 @@ if [ ! -x "$tools/bin/cargo-fuzz" ] && ! command -v cargo-fuzz >/dev/null 2>&1; 
 fi
 PATH="$PATH:$tools/bin"
 RUSTC_BOOTSTRAP=1
-# A target of its own, always: the instrumented build shares nothing with the others.
-CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/fuzz/target}/fuzz
-export PATH RUSTC_BOOTSTRAP CARGO_TARGET_DIR
+export PATH RUSTC_BOOTSTRAP
+# The instrumented build shares nothing with the others.
+target_dir=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
 
 if [ $# -eq 0 ]; then
     # shellcheck disable=SC2046 # one word a target
@@ -32,7 +32,7 @@ failed=
 for target in "$@"; do
     mkdir -p "fuzz/corpus/$target" "fuzz/seeds/$target"
     echo "=== $target, $seconds s"
-    cargo fuzz run -s none "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+    cargo fuzz run -s none -a --target-dir "$target_dir" "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
         -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 || failed="$failed $target"
 done
 if [ -n "$failed" ]; then
