@@ -74,14 +74,14 @@ weeks_of encrypted "$apple_password"
 
 if [ -n "${RUSSET_INTEROP_BACKUPS:-}" ]; then
     echo "--- backups in $RUSSET_INTEROP_BACKUPS"
-    russet "$work/given" init
     for folder in "$RUSSET_INTEROP_BACKUPS"/*/; do
         folder=${folder%/}
         if [ ! -f "$folder/Manifest.plist" ]; then continue; fi
-        target=$work/given-restored/$(basename "$folder")
-        russet "$work/given" import --force "$folder"
-        russet "$work/given" restore latest --target "$target"
-        same "$folder" "$target"/*
+        rm -rf "$work/given" "$work/given-restored"
+        russet "$work/given" init
+        russet "$work/given" import "$folder"
+        russet "$work/given" restore latest --target "$work/given-restored"
+        same "$folder" "$work/given-restored"/*
     done
 fi
 echo "--- interop passed"
