@@ -12,7 +12,9 @@ fuzz_target!(|data: &[u8]| {
     for count in [asked, (bytes.len() / ENTRY_LEN) as u32] {
         if let Ok(entries) = decode_entries(bytes, count, pack_type, area_end) {
             assert_eq!(entries.len(), count as usize);
-            assert!(entries.iter().all(|e| u64::from(e.offset) + u64::from(e.sealed_len) <= area_end));
+            assert!(
+                entries.iter().all(|e| u64::from(e.offset) + u64::from(e.sealed_len) <= area_end)
+            );
             let again = decode_entries(&encode_entries(&entries), count, pack_type, area_end);
             assert_eq!(again, Ok(entries));
         }

@@ -7,7 +7,8 @@ use std::io::Write;
 use std::ops::ControlFlow;
 
 fuzz_target!(|data: &[u8]| {
-    let mut file = tempfile::NamedTempFile::new().expect("the folder for temporary files can be written");
+    let mut file =
+        tempfile::NamedTempFile::new().expect("the folder for temporary files can be written");
     file.write_all(data).expect("and has room");
     let Ok(db) = ManifestDb::open(file.path()) else { return };
     let mut count = 0;

@@ -15,7 +15,9 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(name) = Name::parse(text) {
         assert_eq!(name.as_str(), text);
-        assert!(!text.starts_with('/') && text.split('/').all(|part| !matches!(part, "" | "." | "..")));
+        assert!(
+            !text.starts_with('/') && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        );
     }
     if let Some(id) = BlobId::parse(text) {
         assert_eq!(id.to_string(), text);

@@ -22,7 +22,8 @@ fuzz_target!(|data: &[u8]| {
     let name = pack_name(&pack);
     let mut file = repository.backend().get(&name, 1 << 28).expect("it is there").to_vec();
     for change in data.chunks_exact(5) {
-        let at = u32::from_le_bytes([change[0], change[1], change[2], change[3]]) as usize % file.len();
+        let at =
+            u32::from_le_bytes([change[0], change[1], change[2], change[3]]) as usize % file.len();
         file[at] ^= change[4];
         if change[4] == 0xff && at > 0 {
             file.truncate(at);

@@ -29,9 +29,11 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(plain.len(), plain_len as usize);
         }
         // And what this program encodes comes back.
-        let blob = payload::encode(id, seal::BlobType::Data, body.to_vec()).expect("it is short enough");
+        let blob =
+            payload::encode(id, seal::BlobType::Data, body.to_vec()).expect("it is short enough");
         let number = blob.encoding.number();
-        let plain = payload::decode(number, &blob.payload, blob.plain_len, &id, blob.blob_type, keys);
+        let plain =
+            payload::decode(number, &blob.payload, blob.plain_len, &id, blob.blob_type, keys);
         assert_eq!(plain.as_deref(), Ok(body));
     });
 });

@@ -23,13 +23,19 @@ fuzz_target!(|data: &[u8]| {
         // Nobody without the key makes a record that opens.
         assert!(repository.open_record(Kind::Log, &mended(&file, 7)).is_err());
         if let Ok(sealed) = repository.seal_record(Kind::Log, data) {
-            assert_eq!(repository.open_record(Kind::Log, &sealed).expect("it was just sealed"), data);
+            assert_eq!(
+                repository.open_record(Kind::Log, &sealed).expect("it was just sealed"),
+                data
+            );
             assert!(repository.open_record(Kind::Snapshot, &sealed).is_err());
         }
     });
     if let Ok(record) = serde_json::from_slice::<SnapshotRecord>(data) {
         let text = serde_json::to_vec(&record).expect("a record is JSON");
-        assert_eq!(serde_json::from_slice::<SnapshotRecord>(&text).expect("and comes back"), record);
+        assert_eq!(
+            serde_json::from_slice::<SnapshotRecord>(&text).expect("and comes back"),
+            record
+        );
     }
     // Each line a log record: the fold is the same from both ends.
     let mut records = Vec::new();

@@ -118,7 +118,7 @@ fn stands_alone(text: &str, word: &str) -> bool {
         let before = text[..at].chars().next_back();
         let after = text[at + word.len()..].chars().next();
         let ends_open = word.ends_with(is_word);
-        !before.is_some_and(is_word) && !(ends_open && after.is_some_and(is_word))
+        !(before.is_some_and(is_word) || ends_open && after.is_some_and(is_word))
     })
 }
 
