@@ -47,7 +47,7 @@ fuzz: setup
 check: fmt clippy doc deny
 
 fmt:
-	cargo fmt --all --check
+	@cargo fmt --all --check -- --files-with-diff || { echo "these files are not formatted; run: cargo fmt --all"; exit 1; }
 
 clippy: fetch
 	$(CARGO) clippy --workspace --all-targets --release --locked --offline -- -D warnings

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Four weeks of a generated phone go into a repository and come back. Takes about two minutes after the build, needs
-# 3 GB for temporary files (TMPDIR), leaves nothing behind.
+# 2 GB for temporary files (TMPDIR), leaves nothing behind.
 set -eu
 cd "$(dirname -- "$0")/.."
 weeks=4
