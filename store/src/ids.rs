@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+/// Length of the long ids.
+pub const ID_LEN: usize = 32;
+
 /// Writes bytes as lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {

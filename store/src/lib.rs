@@ -4,9 +4,17 @@
 //! snapshot record exists. What is read is checked before it is used. Format: docs/format.md.
 
 pub mod ambient;
+pub mod backend;
 pub mod config;
+pub mod copies;
 pub mod header;
 pub mod ids;
+pub mod index;
+pub mod layout;
+pub mod log;
 pub mod pack;
 pub mod record;
+pub mod repository;
 pub mod seal;
+pub mod segment;
+pub mod session;

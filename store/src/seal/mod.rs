@@ -106,6 +106,7 @@ pub struct IdKeys {
     tree: Secret,
     record: Secret,
     tree_cut: Secret,
+    row: Secret,
     cut_seed: Secret,
 }
 
@@ -117,6 +118,7 @@ impl IdKeys {
             tree: key(BlobType::Tree),
             record: key(BlobType::Record),
             tree_cut: derive("russet format 1 tree cut", &[id_key.bytes()]),
+            row: derive("russet format 1 row", &[id_key.bytes()]),
             cut_seed,
         }
     }
@@ -135,11 +137,13 @@ impl IdKeys {
     /// Hash that decides where a leaf of a tree ends (docs/format.md §8).
     #[must_use]
     pub fn tree_cut(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_keyed(self.tree_cut.bytes());
-        for part in parts {
-            hasher.update(part);
-        }
-        *hasher.finalize().as_bytes()
+        keyed(&self.tree_cut, parts)
+    }
+
+    /// Hash by which a row of Apple's list of files is known again (docs/format.md §8).
+    #[must_use]
+    pub fn row(&self, parts: &[&[u8]]) -> [u8; 32] {
+        keyed(&self.row, parts)
     }
 
     /// The seed of the keyed cut.
@@ -147,4 +151,12 @@ impl IdKeys {
     pub fn cut_seed(&self) -> &[u8; 32] {
         self.cut_seed.bytes()
     }
+}
+
+fn keyed(key: &Secret, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(key.bytes());
+    for part in parts {
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
 }

@@ -1,0 +1,13 @@
+//! A Finder or iTunes backup folder on disk.
+//!
+//! Invariant: the folder is carried as it is stored, every file and directory, known or not; what Apple's lists say is used to
+//! sort, date and check it, never to change it.
+
+mod look;
+mod names;
+mod plan;
+mod take;
+
+pub use look::{BackupFolder, FolderError, find_backups, look};
+pub use names::{bytes_of, path_of};
+pub use take::{Taken, TakeError, take};

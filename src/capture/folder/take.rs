@@ -1,0 +1,307 @@
+//! Taking a folder into a session: unchanged files from the parent's tree, the others from disk, and a tree of all.
+//!
+//! Invariant: a file is taken over from the parent only if length, time and row are the same and every blob of it stands in a
+//! listed pack; a file that cannot be read is left out and named, never half kept.
+
+use std::fs::{self, File};
+use std::io;
+
+use russet_store::ids::BlobId;
+use russet_store::session::{Session, SessionError};
+
+use super::look::BackupFolder;
+use super::names::{bytes_of, path_of};
+use super::plan::{Item, ItemKind, Plan, mtime, shown};
+use crate::observe::{Observer, Phase};
+use crate::pipeline::{Cuts, Done, Feeder, IngestError, ReadOutcome, run};
+use crate::snapshot::record::{Counts, Problem, Verdict};
+use crate::snapshot::tree::{BuildError, fold_ids};
+use crate::snapshot::walk::{TreeError, visit_chunks};
+use crate::snapshot::{Content, Entry, TreeBuilder, TreeWalk, What};
+
+/// What came of taking a folder.
+#[derive(Debug)]
+pub struct Taken {
+    /// Root of its tree.
+    pub root: BlobId,
+    /// How much there is; what was stored is for the session to say.
+    pub counts: Counts,
+    /// Files that were not read because nothing about them changed.
+    pub unchanged_count: u64,
+    /// Whether everything was there.
+    pub verdict: Verdict,
+    /// The first problems.
+    pub problems: Vec<Problem>,
+    /// All problems.
+    pub problem_count: u64,
+}
+
+/// Why a folder could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// The folder itself.
+    #[error("could not read the backup folder")]
+    Folder(#[source] io::Error),
+    /// Storing.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The tree.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Storing.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The caller asked to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+struct Tag {
+    at: usize,
+    content: Option<Content>,
+    target: Vec<u8>,
+}
+
+struct Taking<'a, 's, 'r> {
+    folder: &'a BackupFolder,
+    plan: Plan,
+    session: &'s Session<'r>,
+    parent: Option<std::iter::Peekable<TreeWalk<'r>>>,
+    builder: TreeBuilder<'s, 'r>,
+    observer: &'a dyn Observer,
+    counts: Counts,
+    unchanged_count: u64,
+    stop: &'a dyn Fn() -> bool,
+}
+
+/// Reads a folder into the session. `parent` is the root of the tree whose unchanged files may be taken over.
+///
+/// # Errors
+/// The folder is gone, nothing more can be stored, or `stop` said so; files that cannot be read are no errors.
+pub fn take<'r>(
+    session: &Session<'r>,
+    cuts: &Cuts,
+    folder: &BackupFolder,
+    parent: Option<BlobId>,
+    observer: &dyn Observer,
+    stop: &dyn Fn() -> bool,
+) -> Result<Taken, TakeError> {
+    let repository = session.repository();
+    observer.begin(Phase::Looking, 0, 0);
+    let is_encrypted = folder.manifest.as_ref().and_then(|m| m.is_encrypted) == Some(true);
+    let mark = |flags: i64, blob: &[u8]| {
+        let [a, b, c, d, e, f, g, h, ..] = repository.id_keys().row(&[&flags.to_le_bytes(), blob]);
+        [a, b, c, d, e, f, g, h]
+    };
+    let mut plan = Plan::of(&folder.path, is_encrypted, &mark).map_err(TakeError::Folder)?;
+    for (file, why) in &folder.lacks {
+        plan.problem(file.clone(), why.clone());
+    }
+    for problem in &plan.problems {
+        observer.problem(&problem.path, &problem.why);
+    }
+    for remark in &plan.remarks {
+        observer.remark(remark);
+    }
+    observer.begin(Phase::Storing, plan.total_len(), plan.items.len() as u64);
+    let mut taking = Taking {
+        folder,
+        plan,
+        session,
+        parent: parent.map(|root| TreeWalk::new(repository, root).peekable()),
+        builder: TreeBuilder::new(session),
+        observer,
+        counts: Counts::default(),
+        unchanged_count: 0,
+        stop,
+    };
+    run(session, cuts, |feeder| taking.feed_all(feeder))?;
+    taking.finish()
+}
+
+impl<'r> Taking<'_, '_, 'r> {
+    fn feed_all(&mut self, feeder: &mut Feeder<'_, '_, 'r, Tag>) -> Result<(), TakeError> {
+        for at in 0..self.plan.items.len() {
+            if (self.stop)() {
+                return Err(TakeError::Stopped);
+            }
+            let Some(item) = self.plan.items.get(at).copied() else { break };
+            self.feed(feeder, at, &item)?;
+            while let Some(done) = feeder.finished(false)? {
+                self.enter(done)?;
+            }
+        }
+        while let Some(done) = feeder.finished(true)? {
+            self.enter(done)?;
+        }
+        Ok(())
+    }
+
+    fn feed(&mut self, feeder: &mut Feeder<'_, '_, 'r, Tag>, at: usize, item: &Item) -> Result<(), TakeError> {
+        let known = self.known(item)?;
+        let (.., stored) = self.plan.names(item);
+        let Some(path) = path_of(&self.folder.path, stored) else { return Ok(()) };
+        let mut tag = Tag { at, content: None, target: Vec::new() };
+        match item.kind {
+            ItemKind::Directory => feeder.pass(tag, Vec::new(), 0, [0; 32]),
+            ItemKind::Link => match fs::read_link(&path).map(|t| bytes_of(t.as_os_str())) {
+                Ok(Some(target)) => {
+                    tag.target = target;
+                    feeder.pass(tag, Vec::new(), 0, [0; 32]);
+                }
+                Ok(None) => self.skip(item, "points to a name that is not Unicode"),
+                Err(error) => self.skip(item, &format!("cannot be read: {error}")),
+            },
+            ItemKind::File => match known {
+                Some(content) => {
+                    tag.content = Some(content);
+                    self.unchanged_count += 1;
+                    feeder.pass(tag, Vec::new(), 0, [0; 32]);
+                }
+                None => self.read(feeder, tag, item, &path)?,
+            },
+        }
+        self.observer.advance(item.len, 1);
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        feeder: &mut Feeder<'_, '_, 'r, Tag>,
+        tag: Tag,
+        item: &Item,
+        path: &std::path::Path,
+    ) -> Result<(), TakeError> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) => {
+                self.skip(item, &format!("cannot be opened: {error}"));
+                return Ok(());
+            }
+        };
+        match feeder.feed(tag, &file)? {
+            ReadOutcome::Failed(error) => self.skip(item, &format!("cannot be read: {error}")),
+            ReadOutcome::Whole { len } => {
+                let same = file.metadata().is_ok_and(|m| {
+                    m.len() == len && mtime(&m) == (item.mtime_secs, item.mtime_nanos)
+                });
+                if !same || len != item.len {
+                    self.skip(item, "changed while it was read; it is kept as it was read");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, item: &Item, why: &str) {
+        let (domain, relative, stored) = self.plan.names(item);
+        let mut path = shown(stored);
+        if !domain.is_empty() {
+            path = format!("{path} ({} {})", shown(domain), shown(relative));
+        }
+        self.observer.problem(&path, why);
+        self.plan.problem(path, why.to_owned());
+    }
+
+    /// The parent's content of a file that did not change since, if all of it is there.
+    fn known(&mut self, item: &Item) -> Result<Option<Content>, TakeError> {
+        let Some(parent) = &mut self.parent else { return Ok(None) };
+        let key = self.plan.names(item);
+        let mut found = None;
+        while let Some(next) = parent.next_if(|e| e.as_ref().map_or(true, |e| e.key() <= key)) {
+            // What cannot be read of the parent is read from disk instead.
+            let Ok(entry) = next else { continue };
+            found = (entry.key() == key).then_some(entry);
+        }
+        let Some(Entry { mtime_secs, mtime_nanos, row, what: What::File(content), .. }) = found else {
+            return Ok(None);
+        };
+        let same = (content.len, mtime_secs, mtime_nanos, row)
+            == (item.len, item.mtime_secs, item.mtime_nanos, item.row);
+        if !same {
+            return Ok(None);
+        }
+        Ok(self.all_there(&content)?.then_some(content))
+    }
+
+    fn all_there(&self, content: &Content) -> Result<bool, TakeError> {
+        let mut there = true;
+        let mut visit = |id: BlobId, blob_type| -> Result<(), Stop> {
+            match self.session.knows(&id, blob_type) {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    there = false;
+                    Err(Stop::Lost)
+                }
+                Err(error) => Err(Stop::Failed(error)),
+            }
+        };
+        match visit_chunks(self.session.repository(), content, &mut visit) {
+            Ok(()) => Ok(there),
+            Err(Stop::Lost) => Ok(false),
+            Err(Stop::Failed(error)) => Err(error.into()),
+        }
+    }
+
+    fn enter(&mut self, done: Done<Tag>) -> Result<(), TakeError> {
+        let Some(item) = self.plan.items.get(done.tag.at).copied() else { return Ok(()) };
+        let what = match item.kind {
+            ItemKind::Directory => {
+                self.counts.directories += 1;
+                What::Directory
+            }
+            ItemKind::Link => {
+                self.counts.links += 1;
+                What::Link { target: done.tag.target }
+            }
+            ItemKind::File => {
+                let content = match done.tag.content {
+                    Some(content) => content,
+                    None => fold_ids(self.session, done.len, done.hash, done.ids)?,
+                };
+                self.counts.files += 1;
+                self.counts.len += content.len;
+                What::File(content)
+            }
+        };
+        let (domain, relative_path, stored_path) = self.plan.names(&item);
+        let entry = Entry {
+            domain: domain.to_vec(),
+            relative_path: relative_path.to_vec(),
+            stored_path: stored_path.to_vec(),
+            mtime_secs: item.mtime_secs,
+            mtime_nanos: item.mtime_nanos,
+            row: item.row,
+            what,
+        };
+        Ok(self.builder.push(&entry)?)
+    }
+
+    fn finish(self) -> Result<Taken, TakeError> {
+        self.observer.begin(Phase::Committing, 0, 0);
+        let verdict = match (self.plan.problem_count, self.plan.rows_known) {
+            (0, true) => Verdict::Complete,
+            (0, false) => Verdict::Unchecked,
+            _ => Verdict::Incomplete,
+        };
+        Ok(Taken {
+            root: self.builder.finish()?,
+            counts: self.counts,
+            unchanged_count: self.unchanged_count,
+            verdict,
+            problems: self.plan.problems,
+            problem_count: self.plan.problem_count,
+        })
+    }
+}
+
+enum Stop {
+    Lost,
+    Failed(SessionError),
+}
+
+impl From<TreeError> for Stop {
+    fn from(_: TreeError) -> Self {
+        Self::Lost
+    }
+}

@@ -1,0 +1,282 @@
+//! Taking backup folders into the repository, each as a snapshot dated by the backup itself.
+//!
+//! Invariant: folders are taken oldest first; a folder that is archived already adds nothing and is named; one folder's failure
+//! does not undo another's snapshot.
+
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use russet_chunker::SizesError;
+use russet_store::config::Purpose;
+use russet_store::ids::RecordId;
+use russet_store::repository::RepositoryError;
+use russet_store::session::{Session, SessionError, Written};
+
+use super::open::Opened;
+use crate::apple::DateSource;
+use crate::capture::folder::{BackupFolder, FolderError, TakeError, Taken, find_backups, look, take};
+use crate::observe::Observer;
+use crate::pipeline::Cuts;
+use crate::snapshot::record::{self, Device, SnapshotRecord};
+use crate::snapshot::{Snapshot, walk::BlobWalk};
+
+/// How folders are taken.
+#[derive(Debug, Clone, Default)]
+pub struct ImportOptions {
+    /// Read every file, even where nothing about it changed.
+    pub force: bool,
+    /// Take unfinished backups too; they are marked and never stand for the phone.
+    pub allow_incomplete: bool,
+    /// Words put on each new snapshot.
+    pub tags: Vec<String>,
+    /// A sentence put on each new snapshot.
+    pub note: Option<String>,
+    /// Keep each new snapshot from being forgotten.
+    pub pin: bool,
+    /// Only find out what there is to do.
+    pub dry_run: bool,
+}
+
+/// What came of one folder.
+#[derive(Debug)]
+pub struct Imported {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What came of it.
+    pub outcome: Result<Outcome, ImportError>,
+}
+
+/// What came of a folder that could be taken.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A new snapshot.
+    New {
+        /// It.
+        snapshot: Box<Snapshot>,
+        /// What was written for it.
+        written: Written,
+        /// Files that were not read because nothing about them changed.
+        unchanged_count: u64,
+    },
+    /// It was archived before.
+    Known {
+        /// The snapshot that holds it.
+        snapshot: RecordId,
+    },
+    /// A dry run: it would be taken.
+    Would {
+        /// When it was made, Unix seconds.
+        backup_time: i64,
+    },
+}
+
+/// Why a folder was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Reading or storing.
+    #[error(transparent)]
+    Take(#[from] TakeError),
+    /// Storing.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The repository.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The repository's parameters.
+    #[error("the repository's parameters for cutting files cannot be used")]
+    Cuts(#[from] SizesError),
+    /// The record.
+    #[error("the record could not be written")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Finds the backup folders below paths and sorts them by date. Those that cannot be taken come last, with the reason.
+#[must_use]
+pub fn find(paths: &[PathBuf], options: &ImportOptions, zone: &TimeZone) -> (Vec<BackupFolder>, Vec<Imported>) {
+    let mut folders = Vec::new();
+    let mut refused = Vec::new();
+    let mut refuse = |folder: &Path, error: FolderError| {
+        refused.push(Imported { folder: folder.to_path_buf(), outcome: Err(error.into()) });
+    };
+    for path in paths {
+        match find_backups(path) {
+            Ok(found) => {
+                for folder in found {
+                    match look(&folder, options.allow_incomplete, zone) {
+                        Ok(found) => folders.push(found),
+                        Err(error) => refuse(&folder, error),
+                    }
+                }
+            }
+            Err(error) => refuse(path, error),
+        }
+    }
+    folders.sort_by(|a, b| (a.date.at, &a.path).cmp(&(b.date.at, &b.path)));
+    folders.dedup_by(|a, b| a.path == b.path);
+    (folders, refused)
+}
+
+/// Takes folders, oldest first. Stops early only if the repository cannot be written to any more, or `stop` says so.
+///
+/// # Errors
+/// The repository must not or cannot be written to at all.
+pub fn import(
+    opened: &mut Opened,
+    folders: &[BackupFolder],
+    options: &ImportOptions,
+    observer: &dyn Observer,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<Imported>, ImportError> {
+    let config = opened.repository.config(Purpose::Write)?.clone();
+    let cuts = Cuts::new(&config.cut, opened.repository.id_keys().cut_seed())?;
+    if !options.dry_run {
+        opened.prepare_to_write(observer)?;
+        opened.repository.mend_segments()?;
+    }
+    let mut results = Vec::new();
+    for folder in folders {
+        let outcome = import_one(opened, folder, &cuts, options, observer, stop);
+        let fatal = outcome.as_ref().is_err_and(is_fatal);
+        results.push(Imported { folder: folder.path.clone(), outcome });
+        if fatal {
+            break;
+        }
+    }
+    if !options.dry_run {
+        opened.remember(observer);
+    }
+    Ok(results)
+}
+
+/// Whether the next folder would fail in the same way.
+fn is_fatal(error: &ImportError) -> bool {
+    !matches!(error, ImportError::Folder(_) | ImportError::Take(TakeError::Folder(_) | TakeError::Build(_)))
+}
+
+fn import_one(
+    opened: &mut Opened,
+    folder: &BackupFolder,
+    cuts: &Cuts,
+    options: &ImportOptions,
+    observer: &dyn Observer,
+    stop: &dyn Fn() -> bool,
+) -> Result<Outcome, ImportError> {
+    let (snapshots, _) = record::all(&opened.repository);
+    let time = folder.date.at.as_second();
+    let of_phone = |s: &&Snapshot| s.record.udid == folder.udid.as_str();
+    let parent = snapshots.iter().filter(of_phone).rfind(|s| s.record.backup_time <= time);
+    if options.dry_run {
+        return Ok(Outcome::Would { backup_time: time });
+    }
+    let writer = opened.writer()?;
+    let session = Session::begin(&opened.repository, None)?;
+    let base = parent.filter(|_| !options.force).map(|s| s.record.tree);
+    let taken = take(&session, cuts, folder, base, observer, stop)?;
+    let uuid = folder.status.as_ref().and_then(|s| s.uuid.clone());
+    let same = |s: &&Snapshot| {
+        s.record.tree == taken.root && s.record.backup_time == time && s.record.status_uuid == uuid
+    };
+    if let Some(known) = snapshots.iter().filter(of_phone).find(same) {
+        return Ok(Outcome::Known { snapshot: known.id });
+    }
+    let unchanged_count = taken.unchanged_count;
+    let root = taken.root;
+    let link = opened.repository.next_link(writer);
+    let now = i64::try_from(opened.repository.ambient().now_secs()).unwrap_or(i64::MAX);
+    let mut record = describe(folder, taken, now, link);
+    record.parent = parent.map(|s| s.id);
+    record.counts.new_len = session.written().new_len;
+    record.counts.stored_len = session.written().stored_len;
+    let content = serde_json::to_vec(&record)?;
+    // Numbers of the last packs are known only after the record that is in them was made.
+    let repository = &opened.repository;
+    let before = repository.packs();
+    let sessions_packs = session.written();
+    let id = session.commit(content, |check| {
+        let mut walk = BlobWalk::default();
+        let mut problem = None;
+        walk.add(repository, root, &mut |error| problem = Some(error));
+        if problem.is_some() {
+            return Err(SessionError::Absent { count: 1 });
+        }
+        for ids in [walk.trees, walk.data] {
+            let ids: Vec<_> = ids.into_iter().collect();
+            for batch in ids.chunks(4096) {
+                check(batch)?;
+            }
+        }
+        Ok(())
+    })?;
+    let after = repository.packs();
+    let last: u64 = after.iter().filter(|(id, _)| !before.contains_key(*id)).map(|(_, len)| len).sum();
+    let written = Written {
+        stored_len: sessions_packs.stored_len + last,
+        pack_count: sessions_packs.pack_count + after.len().saturating_sub(before.len()) as u64,
+        ..sessions_packs
+    };
+    label(opened, id, options)?;
+    let state = opened.repository.state().snapshots.remove(&id).unwrap_or_default();
+    let snapshot = Box::new(Snapshot { id, record, state });
+    Ok(Outcome::New { snapshot, written, unchanged_count })
+}
+
+fn label(opened: &mut Opened, snapshot: RecordId, options: &ImportOptions) -> Result<(), ImportError> {
+    for tag in &options.tags {
+        super::mark::tag(opened, snapshot, tag, true)?;
+    }
+    if let Some(text) = &options.note {
+        super::mark::note(opened, snapshot, text)?;
+    }
+    if options.pin {
+        super::mark::pin(opened, snapshot, true)?;
+    }
+    Ok(())
+}
+
+fn describe(folder: &BackupFolder, taken: Taken, now: i64, link: russet_store::log::Link) -> SnapshotRecord {
+    let info = folder.info.as_ref();
+    let manifest = folder.manifest.as_ref();
+    let either = |a: Option<&Option<String>>, b: Option<&Option<String>>| {
+        a.cloned().flatten().or_else(|| b.cloned().flatten())
+    };
+    SnapshotRecord {
+        v: 1,
+        tree: taken.root,
+        udid: folder.udid.as_str().to_owned(),
+        device: Device {
+            name: either(info.map(|i| &i.device_name), manifest.map(|m| &m.device_name)),
+            product_type: either(info.map(|i| &i.product_type), manifest.map(|m| &m.product_type)),
+            product_version: either(info.map(|i| &i.product_version), manifest.map(|m| &m.product_version)),
+            build_version: either(info.map(|i| &i.build_version), manifest.map(|m| &m.build_version)),
+            serial_number: either(info.map(|i| &i.serial_number), manifest.map(|m| &m.serial_number)),
+        },
+        backup_time: folder.date.at.as_second(),
+        backup_time_source: source_word(folder.date.source).to_owned(),
+        captured: now,
+        kind: "folder".to_owned(),
+        source_folder: folder.name.clone(),
+        status_uuid: folder.status.as_ref().and_then(|s| s.uuid.clone()),
+        encrypted: manifest.and_then(|m| m.is_encrypted),
+        verdict: taken.verdict,
+        problems: taken.problems,
+        problem_count: taken.problem_count,
+        counts: taken.counts,
+        parent: None,
+        link,
+        russet: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn source_word(source: DateSource) -> &'static str {
+    match source {
+        DateSource::Status => "status",
+        DateSource::ManifestPlist => "manifest",
+        DateSource::Info => "info",
+        DateSource::FolderName => "folder",
+        DateSource::FileTime => "file",
+    }
+}
+

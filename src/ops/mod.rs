@@ -1,0 +1,14 @@
+//! What russet does, one file a verb. Tests and `cli` both come in here.
+//!
+//! Invariant: nothing here prints, prompts or reads the environment; every verb says through its result what was done and
+//! through an observer what went wrong on the way.
+
+pub mod forget;
+pub mod host;
+pub mod import;
+pub mod init;
+pub mod list;
+pub mod mark;
+pub mod open;
+pub mod restore;
+pub mod verify;

@@ -1,0 +1,224 @@
+//! Choosing a snapshot by what a person types: id, `latest`, `latest~1`, a date, `DEVICE@…`.
+//!
+//! Invariant: a word that fits several snapshots chooses none and names them; `latest` is never an incomplete snapshot while a
+//! complete one exists, and never one from the future while another exists.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::Snapshot;
+
+/// Why a word chooses no snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// There are none.
+    #[error("the repository holds no snapshots yet")]
+    Empty,
+    /// None fits.
+    #[error("no snapshot fits \"{0}\"")]
+    None(String),
+    /// Several ids begin so.
+    #[error("\"{word}\" fits several snapshots: {}", ids.join(", "))]
+    Several {
+        /// What was typed.
+        word: String,
+        /// Short ids of those that fit, ten at most.
+        ids: Vec<String>,
+    },
+    /// No phone of that name.
+    #[error("no snapshot is of a phone called \"{name}\"; there are: {}", known.join(", "))]
+    NoDevice {
+        /// What was typed.
+        name: String,
+        /// Names that there are.
+        known: Vec<String>,
+    },
+    /// Two phones fit.
+    #[error("\"{name}\" fits several phones; use more of the UDID: {}", udids.join(", "))]
+    SeveralDevices {
+        /// What was typed.
+        name: String,
+        /// UDIDs that fit.
+        udids: Vec<String>,
+    },
+}
+
+/// Chooses among snapshots that are sorted oldest first. `now` is in Unix seconds.
+///
+/// # Errors
+/// No snapshot, or no single one.
+pub fn select<'s>(
+    snapshots: &'s [Snapshot],
+    word: &str,
+    zone: &TimeZone,
+    now: i64,
+) -> Result<&'s Snapshot, SelectError> {
+    if snapshots.is_empty() {
+        return Err(SelectError::Empty);
+    }
+    let (device, which) = match word.rsplit_once('@') {
+        Some((device, which)) => (Some(device), which),
+        None => (None, word),
+    };
+    let of_device = match device {
+        Some(device) => of_device(snapshots, device)?,
+        None => snapshots.iter().collect(),
+    };
+    if let Some(back) = latest_back(which) {
+        return latest(&of_device, back, now).ok_or_else(|| SelectError::None(word.to_owned()));
+    }
+    if let Ok(date) = which.parse::<Date>() {
+        let end = date.tomorrow().unwrap_or(date).to_zoned(zone.clone());
+        let end = end.map_or(i64::MAX, |z| z.timestamp().as_second());
+        let before: Vec<_> = of_device.into_iter().filter(|s| s.time() < end).collect();
+        return latest(&before, 0, now).ok_or_else(|| SelectError::None(word.to_owned()));
+    }
+    by_id(&of_device, which, word)
+}
+
+/// `latest` is 0 back, `latest~2` is 2.
+fn latest_back(which: &str) -> Option<usize> {
+    let rest = which.strip_prefix("latest")?;
+    if rest.is_empty() { Some(0) } else { rest.strip_prefix('~')?.parse().ok() }
+}
+
+fn latest<'s>(snapshots: &[&'s Snapshot], back: usize, now: i64) -> Option<&'s Snapshot> {
+    // A day of grace for clocks that are a little off.
+    let sane = |s: &&&Snapshot| s.is_good() && s.time() <= now + 86_400;
+    let good: Vec<_> = snapshots.iter().filter(sane).collect();
+    match good.len() {
+        0 => snapshots.iter().rev().nth(back).copied(),
+        _ => good.iter().rev().nth(back).map(|s| **s),
+    }
+}
+
+fn by_id<'s>(snapshots: &[&'s Snapshot], id: &str, word: &str) -> Result<&'s Snapshot, SelectError> {
+    let lower = id.to_ascii_lowercase();
+    let is_hex = lower.len() >= 2 && lower.bytes().all(|b| b.is_ascii_hexdigit());
+    let fits = |s: &&&Snapshot| is_hex && s.id.to_string().starts_with(&lower);
+    let found: Vec<_> = snapshots.iter().filter(fits).collect();
+    match found.as_slice() {
+        [] => Err(SelectError::None(word.to_owned())),
+        [one] => Ok(one),
+        several => Err(SelectError::Several {
+            word: word.to_owned(),
+            ids: several.iter().take(10).map(|s| s.short_id()).collect(),
+        }),
+    }
+}
+
+/// The snapshots of one phone, chosen by name or the beginning of its UDID.
+///
+/// # Errors
+/// No phone fits, or several do.
+pub fn of_device<'s>(snapshots: &'s [Snapshot], device: &str) -> Result<Vec<&'s Snapshot>, SelectError> {
+    let wanted = device.to_lowercase();
+    let by_name = |s: &&Snapshot| s.device_name().to_lowercase() == wanted;
+    let by_udid = |s: &&Snapshot| !wanted.is_empty() && s.record.udid.to_lowercase().starts_with(&wanted);
+    let mut found: Vec<&Snapshot> = snapshots.iter().filter(by_name).collect();
+    if found.is_empty() {
+        found = snapshots.iter().filter(by_udid).collect();
+    }
+    let mut udids: Vec<String> = found.iter().map(|s| s.record.udid.clone()).collect();
+    udids.sort_unstable();
+    udids.dedup();
+    match udids.len() {
+        1 => Ok(found),
+        0 => {
+            let mut known: Vec<String> = snapshots.iter().map(|s| s.device_name().to_owned()).collect();
+            known.sort_unstable();
+            known.dedup();
+            Err(SelectError::NoDevice { name: device.to_owned(), known })
+        }
+        _ => Err(SelectError::SeveralDevices { name: device.to_owned(), udids }),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::record::{Counts, Device, SnapshotRecord, Verdict};
+    use super::*;
+    use russet_store::ids::{BlobId, RecordId, WriterId};
+    use russet_store::log::{Link, SnapshotState};
+
+    const DAY: i64 = 86_400;
+
+    fn snapshot(id: u8, udid: &str, name: &str, time: i64, verdict: Verdict) -> Snapshot {
+        let link = Link { writer: WriterId::decode([0; 16]), seq: 1, prev: None, heads: [].into() };
+        let record = SnapshotRecord {
+            v: 1,
+            tree: BlobId::decode([0; 32]),
+            udid: udid.to_owned(),
+            device: Device { name: Some(name.to_owned()), ..Device::default() },
+            backup_time: time,
+            backup_time_source: "status".to_owned(),
+            captured: time,
+            kind: "folder".to_owned(),
+            source_folder: None,
+            status_uuid: None,
+            encrypted: None,
+            verdict,
+            problems: Vec::new(),
+            problem_count: 0,
+            counts: Counts::default(),
+            parent: None,
+            link,
+            russet: String::new(),
+        };
+        Snapshot { id: RecordId::decode([id; 32]), record, state: SnapshotState::default() }
+    }
+
+    fn some() -> Vec<Snapshot> {
+        use Verdict::{Complete, Incomplete};
+        vec![
+            snapshot(0xa1, "aa01", "Blue iPhone", 10 * DAY, Complete),
+            snapshot(0xa2, "bb02", "Old iPad", 11 * DAY, Complete),
+            snapshot(0xb3, "aa01", "Blue iPhone", 12 * DAY, Complete),
+            snapshot(0xb4, "aa01", "Blue iPhone", 13 * DAY, Incomplete),
+            snapshot(0xb5, "aa01", "Blue iPhone", 90 * DAY, Complete),
+        ]
+    }
+
+    fn chosen(word: &str) -> Result<u8, SelectError> {
+        let all = some();
+        select(&all, word, &TimeZone::UTC, 20 * DAY).map(|s| s.id.as_bytes()[0])
+    }
+
+    #[test]
+    fn latest_passes_over_incomplete_ones_and_those_from_the_future() {
+        assert_eq!(chosen("latest"), Ok(0xb3));
+        assert_eq!(chosen("latest~1"), Ok(0xa2));
+        assert_eq!(chosen("latest~9"), Err(SelectError::None("latest~9".to_owned())));
+    }
+
+    #[test]
+    fn a_phone_is_named_or_begun() {
+        assert_eq!(chosen("blue iphone@latest~1"), Ok(0xa1));
+        assert_eq!(chosen("BB@latest"), Ok(0xa2));
+        assert!(matches!(chosen("Red@latest"), Err(SelectError::NoDevice { .. })));
+    }
+
+    #[test]
+    fn a_date_is_the_last_on_or_before_that_day() {
+        assert_eq!(chosen("1970-01-12"), Ok(0xa2));
+        assert_eq!(chosen("1970-01-13"), Ok(0xb3));
+        assert!(matches!(chosen("1970-01-02"), Err(SelectError::None(_))));
+    }
+
+    #[test]
+    fn an_id_that_fits_two_chooses_none_and_names_both() {
+        assert_eq!(chosen("A2"), Ok(0xa2));
+        assert!(matches!(chosen("a"), Err(SelectError::None(_))));
+        let mut all = some();
+        all[1].id = RecordId::decode({ let mut id = [0xa1; 32]; id[5] = 0; id });
+        let found = select(&all, "a1a1", &TimeZone::UTC, 0);
+        assert!(matches!(found, Err(SelectError::Several { ids, .. }) if ids.len() == 2));
+    }
+
+    #[test]
+    fn incomplete_ones_are_latest_only_where_nothing_else_is() {
+        let all = vec![snapshot(1, "aa", "x", DAY, Verdict::Incomplete)];
+        assert_eq!(select(&all, "latest", &TimeZone::UTC, 0).unwrap().id, all[0].id);
+    }
+}
