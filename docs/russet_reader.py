@@ -31,7 +31,7 @@ MIB = 1 << 20
 CONFIG, KEYSLOT, KEYRING, PACK, SNAPSHOT, LOG = 1, 2, 3, 4, 6, 7  # kinds of files, §2
 DATA, TREE, RECORD = 1, 2, 3  # types of blobs, §6
 FILE, DIRECTORY, LINK = 1, 2, 3  # what a tree's entry is, §8
-DERIVED, OPENED, PADDED, KNOWN_FLAGS = 1, 4, 8, 15  # flags of a tree's entry, §8
+DERIVED, IN_MANIFEST, OPENED, PADDED, KNOWN_FLAGS = 1, 2, 4, 8, 15  # flags of a tree's entry, §8
 SMALL_FILE_LEN_MAX = 4 * MIB + 4096  # §5: a record's content may have 4 MiB, its frame needs some more
 ID = "[0-9a-f]{64}"
 
@@ -459,9 +459,10 @@ def decode_entry(data):
     else:
         stored_path = cursor.counted(2)
     mtime_ns, length = cursor.number(8, signed=True) * 10**9 + cursor.number(4), cursor.number(8)
-    file_hash, target = cursor.take(32), cursor.counted(2)
-    if flags & OPENED:
-        cursor.take(32)  # the file key
+    file_hash = cursor.take(32)
+    cursor.take(8 if flags & IN_MANIFEST else 0)  # of the row in Manifest.db; only writers compare it
+    target = cursor.counted(2)
+    cursor.take(32 if flags & OPENED else 0)  # the file key
     ids = cursor.ids()
     cursor.end()
     if what not in (FILE, DIRECTORY, LINK) or flags & ~KNOWN_FLAGS or depth > 4 or len(ids) > 64:

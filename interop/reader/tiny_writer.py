@@ -52,6 +52,7 @@ def entry(stored, *, what=1, domain=b"", relative=b"", ids=(), depth=0, content=
     if not derived:
         body += struct.pack("<H", len(stored)) + stored
     body += struct.pack("<qIQ", *mtime, len(content) if length is None else length) + file_hash
+    body += os.urandom(8) if flags & 2 else b""
     body += struct.pack("<H", len(target)) + target
     if flags & 4:
         body += bytes(32)
