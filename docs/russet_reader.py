@@ -31,7 +31,7 @@ MIB = 1 << 20
 CONFIG, KEYSLOT, KEYRING, PACK, SNAPSHOT, LOG = 1, 2, 3, 4, 6, 7  # kinds of files, §2
 DATA, TREE, RECORD = 1, 2, 3  # types of blobs, §6
 FILE, DIRECTORY, LINK = 1, 2, 3  # what a tree's entry is, §8
-DERIVED, OPENED, PADDED, KNOWN_FLAGS = 1, 4, 8, 15  # flags of a tree's entry, §8
+DERIVED, IN_MANIFEST, OPENED, PADDED, KNOWN_FLAGS = 1, 2, 4, 8, 15  # flags of a tree's entry, §8
 SMALL_FILE_LEN_MAX = 4 * MIB + 4096  # §5: a record's content may have 4 MiB, its frame needs some more
 ID = "[0-9a-f]{64}"
 
@@ -45,7 +45,6 @@ PACKED_PLACE = struct.Struct("<5I2B")  # there may be millions of blobs, so plac
 
 class Damage(Exception):
     """One thing cannot be used. It is reported, and the work goes on without it."""
-
 class Stop(Exception):
     """Nothing more can be done. Arguments: exit code, text."""
 
@@ -70,7 +69,6 @@ def printable(text):
 # ------------------------------------------------------------------------------------------------ primitives
 def derive_key(context, material, length=32):
     return blake3(material, derive_key_context=context).digest(length=length)
-
 def keyed(key, data):
     return blake3(data, key=key).digest()
 
@@ -188,10 +186,8 @@ def id_member(json_object, name):
     return bytes.fromhex(text)
 
 def time_text(seconds):
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
-    except (OverflowError, ValueError, OSError):
-        return "?"
+    in_range = 0 <= seconds < 250_000_000_000  # the years 1970 to 9892
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) if in_range else "?"
 
 # ------------------------------------------------------------------------------------------------ files, §2
 class Files:
@@ -280,8 +276,7 @@ def open_keyslot(slot, password, recovery_key):
         return None
     plain = Cursor(xchacha_open(secrets[:32], slot[128:152], slot[152:424], slot[:152]))
     master, _created, label = plain.take(32), plain.number(8), plain.counted(2)
-    mac = keyed(mac_key(master, decode_header(slot).repository), slot[:424])
-    if not hmac.compare_digest(mac, slot[424:]):
+    if not hmac.compare_digest(slot[424:], keyed(mac_key(master, decode_header(slot).repository), slot[:424])):
         raise Damage("its MAC is wrong")
     return master, label
 
@@ -364,8 +359,7 @@ class Repository:
         return {name: record for name, record in found.items() if record}
     def open(self, data):
         header = decode_header(data)
-        epoch_and_kind = struct.pack("<IB", header.epoch, header.kind)
-        material = self.data_key(header) + self.keys.repository + epoch_and_kind
+        material = self.data_key(header) + self.keys.repository + struct.pack("<IB", header.epoch, header.kind)
         return open_record(data, derive_key("russet format 1 record", material))
     def data_key(self, header):
         if header.epoch not in self.keys.data:
@@ -385,10 +379,9 @@ def time_of(record):
 
 def forgotten_in(log):
     """§10, kept simple: who saw whom is not asked, so a snapshot that was ever pinned is shown rather than hidden."""
-    whats = [member(record, "what", dict, {}) for record in log]
-    forgotten = {member(what, "snapshot", str, "") for what in whats if what.get("type") == "forgotten"}
-    pinned = {member(what, "snapshot", str, "") for what in whats if what.get("type") == "pin" and what.get("on") is True}
-    return forgotten - pinned
+    said = {(what.get("type"), member(what, "on", bool, None), member(what, "snapshot", str, ""))
+            for what in (member(record, "what", dict, {}) for record in log) if member(what, "type", str, "")}
+    return {snapshot for kind, _, snapshot in said if kind == "forgotten" and ("pin", True, snapshot) not in said}
 
 # ------------------------------------------------------------------------------------------------ packs, §6
 class Blobs:
@@ -436,14 +429,12 @@ class Blobs:
         """The plaintext of a blob from one place, with the checks of §6."""
         pack, ordinal = self.packs[place.pack], place.ordinal.to_bytes(4, "little")
         sealed = self.files.read(pack.name, place.offset, place.sealed_len)
-        aad = bytes([pack.header.pack_type]) + ordinal
-        plain = chacha_open(pack.blob_key, ordinal + bytes(8), sealed, aad)
+        plain = chacha_open(pack.blob_key, ordinal + bytes(8), sealed, bytes([pack.header.pack_type]) + ordinal)
         if place.encoding == 1:
             plain = zstd_decode(plain, place.plain_len)
         elif place.encoding != 0:
             raise Damage(f"its encoding {place.encoding} is not known")
-        id_key = self.repository.keys.blob_ids[place.type]
-        if len(plain) != place.plain_len or keyed(id_key, plain) != blob_id:
+        if len(plain) != place.plain_len or keyed(self.repository.keys.blob_ids[place.type], plain) != blob_id:
             raise Damage("its content does not give its length and its id")
         return plain
     def read(self, blob_id, kind):
@@ -468,9 +459,10 @@ def decode_entry(data):
     else:
         stored_path = cursor.counted(2)
     mtime_ns, length = cursor.number(8, signed=True) * 10**9 + cursor.number(4), cursor.number(8)
-    file_hash, target = cursor.take(32), cursor.counted(2)
-    if flags & OPENED:
-        cursor.take(32)  # the file key
+    file_hash = cursor.take(32)
+    cursor.take(8 if flags & IN_MANIFEST else 0)  # of the row in Manifest.db; only writers compare it
+    target = cursor.counted(2)
+    cursor.take(32 if flags & OPENED else 0)  # the file key
     ids = cursor.ids()
     cursor.end()
     if what not in (FILE, DIRECTORY, LINK) or flags & ~KNOWN_FLAGS or depth > 4 or len(ids) > 64:
@@ -616,8 +608,8 @@ def command_info(repository, _blobs):
     sizes = [os.path.getsize(os.path.join(files.root, name)) for name in files.pack_names()]
     print(f"repository {repository.keys.repository.hex()}, format 1, made {made}, opened by {repository.slot_text}")
     print(f"features {printable(repository.config.get('features'))}")
-    print(f"{len(sizes)} packs of {sum(sizes)} bytes, {len(repository.snapshots)} snapshots, {len(repository.log)} records "
-          f"in the log, {len(files.foreign)} foreign files")
+    print(f"{len(sizes)} packs of {sum(sizes)} bytes, {len(repository.snapshots)} snapshots, "
+          f"{len(repository.log)} records in the log, {len(files.foreign)} foreign files")
 
 def command_list(repository, _blobs):
     for name, record in repository.snapshots.items():
@@ -660,8 +652,8 @@ def command_verify(repository, blobs):
     for name in set(repository.snapshots) - repository.forgotten:
         repository.attempt("snapshots/" + name, verify_tree, blobs, name, repository.snapshots[name], good, done)
     report = repository.report
-    print(f"{len(blobs.packs)} packs, {len(good)} good blobs, {len(repository.snapshots)} snapshots; {len(report.damaged)} "
-          f"damaged, {len(report.lost)} lost, {len(repository.files.foreign)} foreign files ignored")
+    print(f"{len(blobs.packs)} packs, {len(good)} good blobs, {len(repository.snapshots)} snapshots; "
+          f"{len(report.damaged)} damaged, {len(report.lost)} lost, {len(blobs.files.foreign)} foreign files ignored")
 
 def verify_pack_name(blobs, pack):
     """§2: a file's name is the BLAKE3 of its bytes."""

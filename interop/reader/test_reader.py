@@ -287,10 +287,11 @@ class HostileRepositories(ReaderCase):
         return sample, found
 
     def test_paths_that_leave_the_target_are_refused(self):
-        for number, path in enumerate((b"../x", b"a/../../x", b"/x", b"./x", b"a//x", b"x/", b"..", b"", b"a\0b")):
+        paths = (b"../x", b"a/../../x", b"/x", b"./x", b"a//x", b"x/", b".", b"..", b"", b"a\0b")
+        for number, path in enumerate(paths):
             with self.subTest(path=path):
                 self.repository, self.target = self.folder / f"repository{number}", self.folder / f"out{number}"
-                sample, found = self.refused(entry(path, content=b""))
+                sample, found = self.refused(entry(path, content=b""), words="this path is not allowed")
                 self.assertEqual(found, self.whole(sample))
 
     def test_nothing_is_written_through_a_link(self):
@@ -353,18 +354,20 @@ class HostileRepositories(ReaderCase):
     def test_a_plaintext_that_does_not_give_its_id_is_refused(self):
         restore = self.with_blob(payload=b"\1" * 1000)
         self.assertEqual(restore(INCOMPLETE), {})
+        self.assertIn("its content does not give its length and its id", self.said)
 
     def test_directory_entries_that_overlap_or_leave_the_blob_area_are_refused(self):
-        for number, change in enumerate((lambda at, length: (at, length + 1 << 20), lambda at, length: (95, length),
-                                         lambda at, length: (at, 2**32 - 1))):
+        changes = ((2, lambda ordinal, offset: 95 - ordinal), (2, lambda ordinal, offset: 4096 + offset),
+                   (2, lambda ordinal, offset: 2**32 - 1), (1, lambda ordinal, offset: offset - ordinal))
+        for number, (refused_count, new_offset) in enumerate(changes):
             with self.subTest(number=number):
                 self.repository = self.folder / f"repository{number}"
                 sample = Sample(self.repository)
                 sample.writer.blob("data", b"one"), sample.writer.blob("data", b"two")
                 sample.writer.pack(1, lambda entries: [
-                    (*fields[:2], *change(*fields[2:4]), *fields[4:]) for fields in entries])
+                    (*fields[:2], new_offset(*fields[1:3]), *fields[3:]) for fields in entries])
                 self.assertEqual(self.reader("verify"), DAMAGE)
-                self.assertIn("cannot be right", self.said)
+                self.assertEqual(self.said.count("cannot be right"), refused_count, self.said)
 
     def test_a_blob_of_a_type_that_its_pack_may_not_hold_is_refused(self):
         sample = Sample(self.repository)

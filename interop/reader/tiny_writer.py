@@ -52,6 +52,7 @@ def entry(stored, *, what=1, domain=b"", relative=b"", ids=(), depth=0, content=
     if not derived:
         body += struct.pack("<H", len(stored)) + stored
     body += struct.pack("<qIQ", *mtime, len(content) if length is None else length) + file_hash
+    body += os.urandom(8) if flags & 2 else b""
     body += struct.pack("<H", len(target)) + target
     if flags & 4:
         body += bytes(32)
@@ -181,8 +182,9 @@ class Writer:
 
     # -- snapshots and log, §9 and §10
     def snapshot(self, tree, **changes):
-        value = {"v": 1, "tree": tree.hex(), "udid": "00008110-001122334455667A", "device": {"name": "Blue \x1b[31miPhone"},
-                 "backup_time": 1760000000, "captured": 1760000100, "kind": "folder", "verdict": "complete",
+        value = {"v": 1, "tree": tree.hex(), "udid": "00008110-001122334455667A",
+                 "device": {"name": "Blue \x1b[31miPhone"}, "backup_time": 1760000000, "captured": 1760000100,
+                 "kind": "folder", "verdict": "complete",
                  "counts": {"files": 5, "len": 12345}, "writer": "aa" * 16, "seq": 1, "heads": {}}
         return self.record(6, {**value, **changes})
 
@@ -197,7 +199,8 @@ class Sample:
     def __init__(self, root, extra_entries=(), drop_directories=False, **snapshot_changes):
         self.writer = writer = Writer(root)
         self.root = Path(root)
-        self.slot_ids = [writer.keyslot(b"first", password=PASSWORD), writer.keyslot(b"sheet", recovery_key=RECOVERY_KEY)]
+        self.slot_ids = [writer.keyslot(b"first", password=PASSWORD),
+                         writer.keyslot(b"sheet", recovery_key=RECOVERY_KEY)]
         writer.keyring(1, bytes(32))
         writer.keyring(2, writer.data_key)
         writer.config()
@@ -220,7 +223,7 @@ class Sample:
         chunks = [writer.blob("data", self.big[at:at + 96]) for at in range(0, len(self.big), 96)]
         lists = [writer.blob("tree", chunk_list(1, part)) for part in (chunks[:70], chunks[70:])]
         self.last_chunk = chunks[-1]
-        note = [writer.blob("data", self.note[:4000], compress=True), writer.blob("data", self.note[4000:], compress=True)]
+        note = [writer.blob("data", part, compress=True) for part in (self.note[:4000], self.note[4000:])]
         manifest = [writer.blob("data", self.manifest)]
         folders = sorted({self.big_path[:2], self.note_path[:2]})
         first = [] if drop_directories else [entry(b"", what=2, mtime=(1500000000, 0))]

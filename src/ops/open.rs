@@ -153,7 +153,7 @@ fn index(cache_dir: Option<&Path>, id: RepositoryId, observer: &dyn Observer) ->
         return Box::new(BTreeIndex::new());
     };
     let made = dir.parent().map_or(Ok(()), std::fs::create_dir_all);
-    match made.map_err(|source| IndexError::Io { doing: "make", source }).and_then(|()| RocksIndex::open(&dir, &id)) {
+    match made.map_err(|source| IndexError::Io { doing: "make", source }).and_then(|()| RocksIndex::open(&dir, id.as_bytes())) {
         Ok((index, _)) => Box::new(index),
         Err(IndexError::Busy) => {
             observer.remark("another russet uses the index on this computer; this one keeps its own in memory");

@@ -18,3 +18,4 @@ pub mod repository;
 pub mod seal;
 pub mod segment;
 pub mod session;
+pub mod sweep;

@@ -441,6 +441,12 @@ impl Repository {
         }
     }
 
+    /// That a config's bytes were written by whoever knew our master key.
+    #[must_use]
+    pub fn is_our_config(&self, file: &[u8]) -> bool {
+        Config::is_of(file, self.id, &self.master)
+    }
+
     fn mend_config(&self) -> Result<usize, RepositoryError> {
         let names = crate::layout::config_names();
         let read = |name| self.backend.get(name, crate::config::CONFIG_LEN_MAX).ok();

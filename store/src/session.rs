@@ -124,13 +124,33 @@ impl<'r> Session<'r> {
         result
     }
 
+    /// Stores a plaintext in a new pack even where an old one has it: the old one is about to go.
+    ///
+    /// # Errors
+    /// As [`Session::put`].
+    pub fn put_again(&self, blob_type: BlobType, plaintext: Vec<u8>) -> Result<BlobId, SessionError> {
+        if *lock(&self.latched) {
+            return Err(SessionError::Latched);
+        }
+        let id = self.repository.id_keys().blob_id(blob_type, &plaintext);
+        let result = self.store(id, blob_type, plaintext);
+        if result.is_err() {
+            *lock(&self.latched) = true;
+        }
+        result
+    }
+
     fn put_unless_known(&self, blob_type: BlobType, plaintext: Vec<u8>) -> Result<BlobId, SessionError> {
         let id = self.repository.id_keys().blob_id(blob_type, &plaintext);
-        let len = plaintext.len() as u64;
         if lock(&self.pending).contains(&id) || self.repository.has(&id, blob_type)? {
-            self.totals.known_len.fetch_add(len, Ordering::Relaxed);
+            self.totals.known_len.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
             return Ok(id);
         }
+        self.store(id, blob_type, plaintext)
+    }
+
+    fn store(&self, id: BlobId, blob_type: BlobType, plaintext: Vec<u8>) -> Result<BlobId, SessionError> {
+        let len = plaintext.len() as u64;
         if !lock(&self.pending).insert(id) {
             self.totals.known_len.fetch_add(len, Ordering::Relaxed);
             return Ok(id);
@@ -313,7 +333,7 @@ impl Repository {
         Ok(())
     }
 
-    fn put_segments(&self, packs: BTreeMap<PackId, PackListing>) -> Result<(), SessionError> {
+    pub(crate) fn put_segments(&self, packs: BTreeMap<PackId, PackListing>) -> Result<(), SessionError> {
         let mut part = BTreeMap::new();
         let mut len = 0;
         for (id, listing) in packs {

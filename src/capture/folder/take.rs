@@ -1,7 +1,8 @@
 //! Taking a folder into a session: unchanged files from the parent's tree, the others from disk, and a tree of all.
 //!
-//! Invariant: a file is taken over from the parent only if length, time and row are the same and every blob of it stands in a
-//! listed pack; a file that cannot be read is left out and named, never half kept.
+//! Invariant: a file is taken over from the parent only if Apple's list names it, its row, length and time are the same, and every
+//! blob of it stands in a listed pack. Length and time alone are not enough: two folders of one phone can have lists of equal
+//! length written in the same second. A file that cannot be read is left out and named, never half kept.
 
 use std::fs::{self, File};
 use std::io;
@@ -216,8 +217,9 @@ impl<'r> Taking<'_, '_, 'r> {
         let Some(Entry { mtime_secs, mtime_nanos, row, what: What::File(content), .. }) = found else {
             return Ok(None);
         };
-        let same = (content.len, mtime_secs, mtime_nanos, row)
-            == (item.len, item.mtime_secs, item.mtime_nanos, item.row);
+        let same = row.is_some()
+            && (content.len, mtime_secs, mtime_nanos, row)
+                == (item.len, item.mtime_secs, item.mtime_nanos, item.row);
         if !same {
             return Ok(None);
         }

@@ -1,0 +1,291 @@
+//! What can be typed. Turned into what `ops` takes by the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Keeps iPhones for decades: a deduplicating, sealed archive of Finder and iTunes backups.
+#[derive(Debug, Parser)]
+#[command(name = "russet", version, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// The repository: a folder, or a name from the configuration file
+    #[arg(short, long, global = true, env = "RUSSET_REPOSITORY", value_name = "REPO")]
+    pub(super) repo: Option<String>,
+    /// File that holds the repository password (its last line end is dropped)
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+    /// Command that prints the repository password
+    #[arg(long, global = true, value_name = "CMD")]
+    pub(super) password_command: Option<String>,
+    /// File that holds the 24 words of the recovery key, used instead of the password
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) recovery_file: Option<PathBuf>,
+    /// JSON Lines on stdout
+    #[arg(long, global = true, env = "RUSSET_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(super) json: bool,
+    /// Only errors on stderr
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Paths inside the phone and causes of errors on stderr
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// No progress on stderr
+    #[arg(long, global = true)]
+    pub(super) no_progress: bool,
+    /// Folder for this computer's index
+    #[arg(long, global = true, env = "RUSSET_CACHE_DIR", value_name = "DIR")]
+    pub(super) cache_dir: Option<PathBuf>,
+    /// Keep nothing on this computer
+    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    pub(super) no_cache: bool,
+    /// How long to wait for another writer, as 30s, 5m or 1h
+    #[arg(long, global = true, value_name = "TIME", default_value = "0s", value_parser = super::format::parse_time)]
+    pub(super) retry_lock: std::time::Duration,
+    /// Do not read written packs back (for drives that are built in)
+    #[arg(long, global = true)]
+    pub(super) no_read_back: bool,
+    /// Answer every question with yes
+    #[arg(long, global = true)]
+    pub(super) yes: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a repository in a new or empty folder; prints a recovery key once
+    Init(Init),
+    /// Take Finder, iTunes or idevicebackup2 backups as dated snapshots
+    Import(Import),
+    /// List snapshots
+    #[command(alias = "log")]
+    Snapshots(Snapshots),
+    /// List the files of a snapshot
+    Ls(Ls),
+    /// Write one file of a snapshot to stdout
+    #[command(alias = "dump")]
+    Cat(Cat),
+    /// What was backed up and what is stored
+    Stats,
+    /// Write a snapshot back as a backup folder that Finder and iTunes know
+    Restore(Restore),
+    /// Check that the archive is sound and its snapshots would come back
+    #[command(alias = "check")]
+    Verify(Verify),
+    /// Forget snapshots; `prune` then gives back their space
+    Forget(Forget),
+    /// Give back the space of what no snapshot needs
+    Prune(Prune),
+    /// Passwords and the recovery key
+    #[command(subcommand)]
+    Key(Key),
+    /// Keep a snapshot from being forgotten
+    Pin(One),
+    /// Let a pinned snapshot be forgotten again
+    Unpin(One),
+    /// Put a word on a snapshot, or take it off
+    Tag(Tag),
+    /// Put a sentence on a snapshot
+    Note(Note),
+    /// About the repository
+    #[command(subcommand)]
+    Repo(Repo),
+    /// The configuration file
+    #[command(subcommand)]
+    Config(Config),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// Folder of the new repository (or --repo)
+    pub(super) location: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// Backup folders, or folders that hold several; none: where Finder and iTunes keep them
+    pub(super) dirs: Vec<PathBuf>,
+    /// Without DIR: take all backups that are found
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Read every file, even where nothing about it changed
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Take unfinished backups too; they never stand for the phone
+    #[arg(long)]
+    pub(super) allow_incomplete: bool,
+    /// Word to put on each new snapshot
+    #[arg(long, value_name = "TAG")]
+    pub(super) tag: Vec<String>,
+    /// Sentence to put on each new snapshot
+    #[arg(long, value_name = "TEXT")]
+    pub(super) note: Option<String>,
+    /// Keep each new snapshot from being forgotten
+    #[arg(long)]
+    pub(super) pin: bool,
+    /// Only say what would be taken
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Snapshots {
+    /// Only of this phone: name or beginning of its UDID
+    pub(super) device: Option<String>,
+    /// Only the last N
+    #[arg(long, value_name = "N")]
+    pub(super) last: Option<usize>,
+    /// Only with this word
+    #[arg(long)]
+    pub(super) tag: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ls {
+    /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+    pub(super) snapshot: String,
+    /// Only below this domain or path
+    pub(super) path: Option<String>,
+    /// Sizes and times
+    #[arg(short, long)]
+    pub(super) long: bool,
+    /// Sums by what a person calls things
+    #[arg(long, conflicts_with_all = ["long", "path"])]
+    pub(super) categories: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Cat {
+    /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+    pub(super) snapshot: String,
+    /// `Domain/path`, the path in the backup folder, or the 40 digits of the file's name
+    pub(super) path: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+    pub(super) snapshot: String,
+    /// Folder that gets the backup folder
+    #[arg(long, value_name = "DIR")]
+    pub(super) target: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Read and open every byte, not only the structure
+    #[arg(long)]
+    pub(super) read_data: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Forget {
+    /// Snapshots
+    #[arg(required = true)]
+    pub(super) snapshots: Vec<String>,
+    /// Give back the space at once
+    #[arg(long)]
+    pub(super) prune: bool,
+    /// Only say what would be forgotten and what a prune would free
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Prune {
+    /// How much of the packs may stay unused
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = super::format::parse_share)]
+    pub(super) max_unused: f64,
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Key {
+    /// List passwords and recovery keys
+    List,
+    /// Add a password
+    Add {
+        /// File that holds the new password
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+        /// What to call it
+        #[arg(long, default_value = "password")]
+        label: String,
+    },
+    /// Remove a password or recovery key by the beginning of its id
+    Remove {
+        /// Beginning of the id
+        id: String,
+    },
+    /// Change the password that opens the repository now
+    Passwd {
+        /// File that holds the new password
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+    },
+    /// Make another recovery key and print it once
+    Recovery,
+    /// Tell whether the password, or the recovery key of --recovery-file, opens the repository
+    Test,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+    pub(super) snapshot: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Tag {
+    /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+    pub(super) snapshot: String,
+    /// The word
+    pub(super) tag: String,
+    /// Take it off
+    #[arg(long)]
+    pub(super) remove: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Note {
+    /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+    pub(super) snapshot: String,
+    /// The sentence; empty takes it off
+    pub(super) text: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Repo {
+    /// Where it is, how large, how it is sealed
+    Info,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Where the file is looked for
+    Path,
+    /// What is in force
+    Show,
+    /// Whether the file can be understood
+    Check,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// The shell
+    pub(super) shell: clap_complete::Shell,
+}

@@ -1,0 +1,112 @@
+//! `forget` and `prune`.
+
+use russet_store::sweep::SweepPlan;
+use serde_json::json;
+
+use super::chosen;
+use crate::cli::args::{Forget, Prune};
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::format::{bytes, counted, moment, plain};
+use crate::cli::secret::confirm;
+use crate::cli::{output, stop};
+use crate::ops::forget;
+use crate::ops::open::Opened;
+use crate::snapshot::Snapshot;
+
+const UNUSED_SHARE: f64 = 0.05;
+
+pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
+    let mut opened = if args.dry_run { context.read()? } else { context.write()? };
+    let mut snapshots: Vec<Snapshot> = Vec::new();
+    for word in &args.snapshots {
+        let snapshot = chosen(&opened, word)?;
+        if !snapshots.iter().any(|s| s.id == snapshot.id) {
+            snapshots.push(snapshot);
+        }
+    }
+    let ids: Vec<_> = snapshots.iter().map(|s| s.id).collect();
+    let plan = forget::plan(&opened.repository, &ids, UNUSED_SHARE, &context.progress);
+    context.progress.clear();
+    for snapshot in &snapshots {
+        let text = format!(
+            "{} snapshot {} of {}, {}, {}",
+            if args.dry_run { "would forget" } else { "forget" },
+            snapshot.short_id(), plain(snapshot.device_name()), moment(snapshot.time()), counted(snapshot.record.counts.files, "file"),
+        );
+        if context.json() {
+            output::message("forget", json!({ "snapshot_id": snapshot.id, "dry_run": args.dry_run }))?;
+        } else {
+            output::line(&text)?;
+        }
+    }
+    if let Ok(plan) = &plan {
+        tell(context, plan, true)?;
+    }
+    if args.dry_run {
+        plan?;
+        return Ok(0);
+    }
+    confirm(&format!("Forget {}?", counted(snapshots.len() as u64, "snapshot")), context.global.yes)?;
+    opened.prepare_to_write(&context.progress)?;
+    forget::forget(&mut opened, &snapshots, &context.progress)?;
+    if args.prune {
+        return sweep(context, &mut opened, UNUSED_SHARE);
+    }
+    if !context.json() {
+        output::line("Forgotten. `russet prune` gives back the space.")?;
+    }
+    Ok(0)
+}
+
+pub(super) fn prune(context: &Context, args: &Prune) -> Result<u8, Failure> {
+    if args.dry_run {
+        let opened = context.read()?;
+        let plan = forget::plan(&opened.repository, &[], args.max_unused, &context.progress)?;
+        context.progress.clear();
+        tell(context, &plan, true)?;
+        return Ok(0);
+    }
+    let mut opened = context.write()?;
+    sweep(context, &mut opened, args.max_unused)
+}
+
+fn sweep(context: &Context, opened: &mut Opened, share: f64) -> Result<u8, Failure> {
+    let plan = forget::plan(&opened.repository, &[], share, &context.progress)?;
+    context.progress.clear();
+    tell(context, &plan, false)?;
+    if !plan.is_empty() {
+        forget::prune(opened, plan, &context.progress, &stop::asked)?;
+    }
+    context.progress.clear();
+    if stop::asked() {
+        return Err(Failure::interrupted());
+    }
+    if !context.json() {
+        output::line("Done.")?;
+    }
+    Ok(0)
+}
+
+fn tell(context: &Context, plan: &SweepPlan, would: bool) -> Result<(), Failure> {
+    if context.json() {
+        return output::message("prune", json!({
+            "delete_count": plan.delete.len(), "repack_count": plan.repack.len(), "unreadable_count": plan.unreadable.len(),
+            "delete_len": plan.delete_len, "rewrite_len": plan.rewrite_len, "freed_len": plan.freed_len(),
+            "unused_left_len": plan.unused_left_len, "dry_run": would,
+        }));
+    }
+    output::line(&format!(
+        "{} {} and rewrite {} ({} moved): {} {}",
+        if would { "a prune would delete" } else { "delete" },
+        counted(plan.delete.len() as u64, "pack"),
+        counted(plan.repack.len() as u64, "pack"),
+        bytes(plan.rewrite_len),
+        bytes(plan.freed_len()),
+        if would { "would be free" } else { "will be free" },
+    ))?;
+    if !plan.unreadable.is_empty() {
+        output::note(&format!("note: {} cannot be read and will be left where they are", counted(plan.unreadable.len() as u64, "pack")));
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! `import`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use crate::apple::{Os, default_places};
+use crate::cli::args::Import;
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, code};
+use crate::cli::format::{bytes, count, counted, moment, plain, rfc3339};
+use crate::cli::{output, stop};
+use crate::ops::import::{ImportOptions, Imported, Outcome, find, import as import_folders};
+use crate::snapshot::record::Verdict;
+
+pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
+    let options = ImportOptions {
+        force: args.force,
+        allow_incomplete: args.allow_incomplete,
+        tags: args.tag,
+        note: args.note,
+        pin: args.pin,
+        dry_run: args.dry_run,
+    };
+    let zone = TimeZone::system();
+    let given = !args.dirs.is_empty();
+    let dirs = if given { args.dirs } else { places()? };
+    let (mut folders, refused) = find(&dirs, &options, &zone);
+    if !given && !args.all && !args.dry_run {
+        pick(&mut folders, context)?;
+    }
+    if folders.is_empty() {
+        let first = refused.into_iter().find_map(|r| r.outcome.err());
+        return Err(first.map_or_else(|| Failure::new(code::FAILED, "no backup was found"), Failure::from));
+    }
+    let mut opened = context.write()?;
+    let done = import_folders(&mut opened, &folders, &options, &context.progress, &stop::asked)?;
+    context.progress.clear();
+    let mut worst = 0;
+    for imported in done.into_iter().chain(refused) {
+        worst = worse(worst, report(context, imported)?);
+    }
+    Ok(worst)
+}
+
+/// The places where Finder and iTunes keep backups, of those that are there.
+fn places() -> Result<Vec<PathBuf>, Failure> {
+    let home = std::env::home_dir();
+    let all = default_places(&|name| std::env::var_os(name), home.as_deref(), Os::current());
+    let there: Vec<PathBuf> = all.iter().filter(|place| place.exists()).cloned().collect();
+    if there.is_empty() {
+        let looked: Vec<String> = all.iter().map(|p| p.display().to_string()).collect();
+        let looked = if looked.is_empty() { "this system has no such place".to_owned() } else { looked.join(", ") };
+        return Err(Failure::new(code::FAILED, format!("no backups of Finder or iTunes were found (looked in: {looked})"))
+            .next("name the folder: `russet import FOLDER`"));
+    }
+    Ok(there)
+}
+
+/// Several backups and no `--all`: a person picks, a script is told.
+fn pick(folders: &mut Vec<crate::capture::folder::BackupFolder>, context: &Context) -> Result<(), Failure> {
+    if folders.len() < 2 || context.global.yes {
+        return Ok(());
+    }
+    for (at, folder) in folders.iter().enumerate() {
+        let name = folder.info.as_ref().and_then(|i| i.device_name.as_deref()).unwrap_or("?");
+        let date = moment(folder.date.at.as_second());
+        output::note(&format!("{:>3}  {date}  {}  {}", at + 1, plain(name), folder.path.display()));
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(code::USAGE, "several backups were found").next("take them all with `--all`, or name folders"));
+    }
+    output::note("Which? Numbers with spaces between, or `all`:");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|e| Failure::new(code::USAGE, e.to_string()))?;
+    if line.trim() == "all" {
+        return Ok(());
+    }
+    let wanted: Vec<usize> = line.split_whitespace().filter_map(|w| w.parse().ok()).collect();
+    let mut at = 0;
+    folders.retain(|_| {
+        at += 1;
+        wanted.contains(&at)
+    });
+    if folders.is_empty() { Err(Failure::new(code::USAGE, "nothing was picked")) } else { Ok(()) }
+}
+
+/// The code that matters more: an interruption, then a failure, then an incomplete snapshot.
+fn worse(a: u8, b: u8) -> u8 {
+    let rank = |c: u8| match c {
+        0 => 0,
+        code::INCOMPLETE => 1,
+        code::INTERRUPTED => 3,
+        _ => 2,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}
+
+fn report(context: &Context, imported: Imported) -> Result<u8, Failure> {
+    let folder = imported.folder.display().to_string();
+    match imported.outcome {
+        Ok(outcome) => tell(context, &folder, &outcome),
+        Err(error) => {
+            let failure = Failure::from(error);
+            if context.json() {
+                output::message("error", json!({ "item": folder, "code": failure.code(), "what": failure.text() }))?;
+            }
+            output::note(&failure.text());
+            Ok(failure.code())
+        }
+    }
+}
+
+fn tell(context: &Context, folder: &str, outcome: &Outcome) -> Result<u8, Failure> {
+    match outcome {
+        Outcome::Known { snapshot } => {
+            let id = snapshot.to_string();
+            if context.json() {
+                output::message("summary", json!({ "folder": folder, "snapshot_id": id, "new": false, "exit_code": 0 }))?;
+            } else {
+                let id = id.get(..8).unwrap_or_default();
+                output::line(&format!("= {folder} is archived already, as snapshot {id}"))?;
+            }
+            Ok(0)
+        }
+        Outcome::Would { backup_time } => {
+            if context.json() {
+                output::message("summary", json!({ "folder": folder, "would": true, "time": rfc3339(*backup_time), "exit_code": 0 }))?;
+            } else {
+                output::line(&format!("? {folder} of {} would be taken", moment(*backup_time)))?;
+            }
+            Ok(0)
+        }
+        Outcome::New { snapshot, written, unchanged_count } => {
+            let record = &snapshot.record;
+            let exit = if record.verdict == Verdict::Incomplete { code::INCOMPLETE } else { 0 };
+            if context.json() {
+                output::message("summary", json!({
+                    "folder": folder, "snapshot_id": snapshot.id, "new": true, "device": record.device.name,
+                    "udid": record.udid, "time": rfc3339(record.backup_time), "verdict": record.verdict,
+                    "files": record.counts.files, "len": record.counts.len, "unchanged_count": unchanged_count,
+                    "new_len": written.new_len, "stored_len": written.stored_len, "pack_count": written.pack_count,
+                    "problem_count": record.problem_count, "exit_code": exit,
+                }))?;
+                return Ok(exit);
+            }
+            let mark = if exit == 0 { "✓" } else { "!" };
+            output::line(&format!(
+                "{mark} Snapshot {} of {}, {} — {} in {}, {} new, {} written",
+                snapshot.short_id(),
+                plain(snapshot.device_name()),
+                moment(record.backup_time),
+                bytes(record.counts.len),
+                counted(record.counts.files, "file"),
+                bytes(written.new_len),
+                bytes(written.stored_len),
+            ))?;
+            if *unchanged_count > 0 {
+                output::line(&format!("  {} unchanged since the snapshot before and were not read", counted(*unchanged_count, "file")))?;
+            }
+            if record.verdict == Verdict::Incomplete {
+                output::note(&format!(
+                    "  It is INCOMPLETE: {} things are missing or could not be read. It will not stand for the phone while a complete one exists.",
+                    count(record.problem_count)
+                ));
+            }
+            Ok(exit)
+        }
+    }
+}

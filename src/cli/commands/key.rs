@@ -1,0 +1,124 @@
+//! `key`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use russet_store::ids::RecordId;
+use russet_store::seal::{Kdf, Password, RecoveryKey, SlotSecret, calibrate};
+use serde_json::json;
+
+use super::repo::{kdf_words, show_recovery_key};
+use crate::cli::args::Key;
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, code};
+use crate::cli::secret::{ask, confirm, read_file};
+use crate::cli::output;
+use crate::ops::open::Opened;
+
+const KDF_TIME: Duration = Duration::from_millis(900);
+
+pub(super) fn key(context: &Context, command: Key) -> Result<u8, Failure> {
+    match command {
+        Key::List => list(context),
+        Key::Add { new_password_file, label } => add(context, new_password_file.as_deref(), &label),
+        Key::Remove { id } => remove(context, &id),
+        Key::Passwd { new_password_file } => passwd(context, new_password_file.as_deref()),
+        Key::Recovery => recovery(context),
+        Key::Test => test(context),
+    }
+}
+
+fn short(id: RecordId) -> String {
+    id.to_string().get(..8).unwrap_or_default().to_owned()
+}
+
+fn list(context: &Context) -> Result<u8, Failure> {
+    let opened = context.read()?;
+    context.progress.clear();
+    for slot in opened.repository.keyslots() {
+        let used = slot.id == opened.repository.opened_by();
+        if context.json() {
+            output::message("keyslot", json!({ "id": slot.id, "kind": kdf_words(&slot.kdf), "opened_this": used }))?;
+        } else {
+            let mark = if used { "  ← opened it now" } else { "" };
+            output::line(&format!("{}  {}{mark}", short(slot.id), kdf_words(&slot.kdf)))?;
+        }
+    }
+    Ok(0)
+}
+
+fn new_password(file: Option<&Path>) -> Result<Password, Failure> {
+    match file {
+        Some(path) => Ok(Password::from_file(&read_file(path)?)?),
+        None => ask("New repository password", true),
+    }
+}
+
+fn ready(context: &Context) -> Result<Opened, Failure> {
+    let opened = context.write()?;
+    opened.prepare_to_write(&context.progress)?;
+    Ok(opened)
+}
+
+fn add(context: &Context, file: Option<&Path>, label: &str) -> Result<u8, Failure> {
+    let opened = ready(context)?;
+    let secret = SlotSecret::Password(new_password(file)?);
+    let id = opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), label)?;
+    said(context, id, "was added")
+}
+
+fn remove(context: &Context, prefix: &str) -> Result<u8, Failure> {
+    let mut opened = ready(context)?;
+    confirm(&format!("Remove keyslot {prefix}? What it belongs to no longer opens the repository."), context.global.yes)?;
+    let writer = opened.writer()?;
+    let id = opened.repository.remove_keyslot(prefix, writer)?;
+    opened.remember(&context.progress);
+    said(context, id, "was removed")
+}
+
+/// A new slot first, then the old one goes: at no moment does none open the repository.
+fn passwd(context: &Context, file: Option<&Path>) -> Result<u8, Failure> {
+    let mut opened = ready(context)?;
+    let old = opened.repository.opened_by();
+    if context.global.recovery_file.is_some() {
+        output::note("note: opened with the recovery key: a new password is added, and none is removed");
+    }
+    let secret = SlotSecret::Password(new_password(file)?);
+    let id = opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), "password")?;
+    if context.global.recovery_file.is_none() {
+        let writer = opened.writer()?;
+        opened.repository.remove_keyslot(&old.to_string(), writer)?;
+    }
+    opened.remember(&context.progress);
+    said(context, id, "is the new password's; whoever copied the drive before can still open that copy with the old one")
+}
+
+fn recovery(context: &Context) -> Result<u8, Failure> {
+    let opened = ready(context)?;
+    let key = RecoveryKey::draw(opened.repository.ambient().as_ref()).map_err(|e| Failure::new(code::FAILED, e.to_string()))?;
+    let words = key.words();
+    let id = opened.repository.add_keyslot(&SlotSecret::Recovery(key), Kdf::Recovery, "recovery key")?;
+    context.progress.clear();
+    if context.json() {
+        output::message("summary", json!({ "keyslot": id, "recovery_key": words.as_str(), "exit_code": 0 }))?;
+        return Ok(0);
+    }
+    show_recovery_key(&words)?;
+    output::line(&format!("Keyslot {} was added. Recovery keys made before still work; `russet key remove` removes one.", short(id)))?;
+    Ok(0)
+}
+
+fn test(context: &Context) -> Result<u8, Failure> {
+    let opened = context.read()?;
+    said(context, opened.repository.opened_by(), "opens the repository")
+}
+
+fn said(context: &Context, id: RecordId, what: &str) -> Result<u8, Failure> {
+    context.progress.clear();
+    if context.json() {
+        output::message("summary", json!({ "keyslot": id, "exit_code": 0 }))?;
+    } else {
+        output::line(&format!("Keyslot {} {what}.", short(id)))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,246 @@
+//! Looking at snapshots, and saying things about them.
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::json;
+
+use super::chosen;
+use crate::cli::args::{Cat, Ls, Note, One, Snapshots, Tag};
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, code};
+use crate::cli::format::{bytes, count, counted, moment, path, plain, rfc3339};
+use crate::cli::output;
+use crate::ops::{list, mark};
+use crate::snapshot::record::Verdict;
+use crate::snapshot::select::of_device;
+use crate::snapshot::{Entry, Snapshot, What, record};
+
+pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failure> {
+    let opened = context.read()?;
+    let (all, _) = record::all(&opened.repository);
+    let mut shown: Vec<&Snapshot> = match &args.device {
+        Some(device) => of_device(&all, device)?,
+        None => all.iter().collect(),
+    };
+    if let Some(tag) = &args.tag {
+        shown.retain(|s| s.state.tags.contains(tag));
+    }
+    if let Some(last) = args.last {
+        shown.drain(..shown.len().saturating_sub(last));
+    }
+    context.progress.clear();
+    if context.json() {
+        for snapshot in shown {
+            output::message("snapshot", describe(snapshot))?;
+        }
+        return Ok(0);
+    }
+    if shown.is_empty() {
+        output::note("No snapshots yet. `russet import FOLDER` takes a Finder or iTunes backup.");
+        return Ok(0);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["id", "date", "phone", "iOS", "files", "size", "new", "tags", ""]);
+    for at in [4, 5, 6] {
+        if let Some(column) = table.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for snapshot in shown {
+        let record = &snapshot.record;
+        let mut tags: Vec<String> = snapshot.state.tags.iter().map(|t| plain(t)).collect();
+        if snapshot.state.pinned {
+            tags.insert(0, "pinned".to_owned());
+        }
+        let verdict = match record.verdict {
+            Verdict::Complete => "",
+            Verdict::Incomplete => "INCOMPLETE",
+            Verdict::Unchecked => "unchecked",
+        };
+        table.add_row([
+            snapshot.short_id(),
+            moment(record.backup_time),
+            plain(snapshot.device_name()),
+            plain(record.device.product_version.as_deref().unwrap_or("")),
+            count(record.counts.files),
+            bytes(record.counts.len),
+            bytes(record.counts.new_len),
+            tags.join(", "),
+            [verdict, snapshot.state.note.as_deref().unwrap_or("")].map(plain).join(" ").trim().to_owned(),
+        ]);
+    }
+    for line in table.lines() {
+        output::line(line.trim_end())?;
+    }
+    Ok(0)
+}
+
+fn describe(snapshot: &Snapshot) -> serde_json::Value {
+    let record = &snapshot.record;
+    json!({
+        "snapshot_id": snapshot.id, "short_id": snapshot.short_id(), "time": rfc3339(record.backup_time),
+        "time_source": record.backup_time_source, "captured": rfc3339(record.captured), "udid": record.udid,
+        "device": record.device, "kind": record.kind, "encrypted": record.encrypted, "verdict": record.verdict,
+        "counts": record.counts, "problem_count": record.problem_count, "problems": record.problems,
+        "parent": record.parent, "tags": snapshot.state.tags, "pinned": snapshot.state.pinned,
+        "note": snapshot.state.note,
+    })
+}
+
+pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
+    let opened = context.read()?;
+    let snapshot = chosen(&opened, &args.snapshot)?;
+    if args.categories {
+        return categories(context, &opened.repository, &snapshot);
+    }
+    let mut failed = None;
+    let show = |entry: &Entry| -> std::io::Result<()> {
+        let result = if context.json() { output::message("entry", entry_json(entry)) } else { output::line(&entry_line(entry, args.long)) };
+        result.map_err(|failure| {
+            failed = Some(failure);
+            std::io::Error::from(std::io::ErrorKind::Other)
+        })
+    };
+    let damaged = list::entries(&opened.repository, &snapshot, args.path.as_deref(), &context.progress, show);
+    context.progress.clear();
+    match (failed, damaged) {
+        (Some(failure), _) => Err(failure),
+        (None, Ok(0)) => Ok(0),
+        (None, Ok(damaged)) => {
+            output::note(&format!("{} of the listing could not be read", counted(damaged, "part")));
+            Ok(code::INCOMPLETE)
+        }
+        (None, Err(error)) => Err(Failure::stdout(error)),
+    }
+}
+
+fn entry_line(entry: &Entry, long: bool) -> String {
+    let mut shown = path(&list::shown_path(entry));
+    if shown.is_empty() {
+        shown = ".".to_owned();
+    }
+    if let What::Link { target } = &entry.what {
+        shown = format!("{shown} -> {}", path(target));
+    }
+    if !long {
+        return shown;
+    }
+    let (kind, len) = match &entry.what {
+        What::File(content) => ('-', content.len),
+        What::Directory => ('d', 0),
+        What::Link { .. } => ('l', 0),
+    };
+    format!("{kind} {len:>13}  {}  {shown}", moment(entry.mtime_secs))
+}
+
+fn entry_json(entry: &Entry) -> serde_json::Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (kind, len, hash) = match &entry.what {
+        What::File(content) => ("file", Some(content.len), Some(russet_store::ids::hex(&content.hash))),
+        What::Directory => ("directory", None, None),
+        What::Link { .. } => ("link", None, None),
+    };
+    let odd = std::str::from_utf8(&entry.stored_path).is_err() || std::str::from_utf8(&entry.relative_path).is_err();
+    json!({
+        "kind": kind, "domain": text(&entry.domain), "path": text(&entry.relative_path), "stored_path": text(&entry.stored_path),
+        "stored_path_hex": odd.then(|| russet_store::ids::hex(&entry.stored_path)),
+        "path_hex": odd.then(|| russet_store::ids::hex(&entry.relative_path)),
+        "len": len, "blake3": hash, "mtime": rfc3339(entry.mtime_secs),
+    })
+}
+
+fn categories(context: &Context, repository: &russet_store::repository::Repository, snapshot: &Snapshot) -> Result<u8, Failure> {
+    let sums = list::by_category(repository, snapshot, &context.progress);
+    context.progress.clear();
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.len));
+    for (name, sum) in sums {
+        if context.json() {
+            output::message("category", json!({ "name": name, "files": sum.count, "len": sum.len }))?;
+        } else {
+            output::line(&format!("{:>10}  {:>12}  {name}", bytes(sum.len), counted(sum.count, "file")))?;
+        }
+    }
+    Ok(if context.progress.problem_count() == 0 { 0 } else { code::INCOMPLETE })
+}
+
+pub(super) fn cat(context: &Context, args: &Cat) -> Result<u8, Failure> {
+    let opened = context.read()?;
+    let snapshot = chosen(&opened, &args.snapshot)?;
+    let entry = list::find_file(&opened.repository, &snapshot, &args.path, &context.progress);
+    context.progress.clear();
+    let Some(Entry { what: What::File(content), .. }) = entry else {
+        return Err(Failure::new(code::FAILED, format!("snapshot {} has no file \"{}\"", snapshot.short_id(), plain(&args.path)))
+            .next(format!("`russet ls {}` lists its files", snapshot.short_id())));
+    };
+    let mut out = std::io::stdout().lock();
+    list::cat(&opened.repository, &content, &mut out)?;
+    Ok(0)
+}
+
+pub(super) fn stats(context: &Context) -> Result<u8, Failure> {
+    let opened = context.read()?;
+    let (snapshots, _) = record::all(&opened.repository);
+    let stats = list::stats(&opened.repository, &snapshots, &context.progress)?;
+    context.progress.clear();
+    if context.json() {
+        output::message("stats", json!({
+            "snapshot_count": stats.snapshot_count, "restore_len": stats.restore_len, "pack_count": stats.pack_count,
+            "pack_len": stats.pack_len, "blob_count": stats.blob_count, "blob_plain_len": stats.blob_plain_len,
+            "blob_sealed_len": stats.blob_sealed_len, "damaged_count": stats.damaged_count,
+        }))?;
+    } else {
+        output::line(&format!("Snapshots    {}, {} if each stood alone", stats.snapshot_count, bytes(stats.restore_len)))?;
+        output::line(&format!("Different    {} in {}", bytes(stats.blob_plain_len), counted(stats.blob_count, "piece")))?;
+        output::line(&format!("Stored       {} in {}", bytes(stats.pack_len), counted(stats.pack_count, "pack")))?;
+        #[expect(clippy::cast_precision_loss, reason = "a ratio to one decimal")]
+        if stats.pack_len > 0 {
+            output::line(&format!("Saved        {:.1} times smaller", stats.restore_len as f64 / stats.pack_len as f64))?;
+        }
+        let unused = stats.pack_len.saturating_sub(stats.blob_sealed_len);
+        output::line(&format!("Not needed   {} (directories and padding included)", bytes(unused)))?;
+    }
+    Ok(if stats.damaged_count == 0 { 0 } else { code::DAMAGE })
+}
+
+pub(super) fn pin(context: &Context, args: &One, on: bool) -> Result<u8, Failure> {
+    let mut opened = context.write()?;
+    let snapshot = chosen(&opened, &args.snapshot)?;
+    mark::pin(&mut opened, snapshot.id, on)?;
+    opened.remember(&context.progress);
+    said(context, &snapshot, if on { "is pinned" } else { "is no longer pinned" })
+}
+
+pub(super) fn tag(context: &Context, args: &Tag) -> Result<u8, Failure> {
+    let good = !args.tag.is_empty() && args.tag.len() <= 200 && !args.tag.chars().any(char::is_control);
+    if !good {
+        return Err(Failure::new(code::USAGE, "a tag is a word of at most 200 bytes without control characters"));
+    }
+    let mut opened = context.write()?;
+    let snapshot = chosen(&opened, &args.snapshot)?;
+    mark::tag(&mut opened, snapshot.id, &args.tag, !args.remove)?;
+    opened.remember(&context.progress);
+    let what = if args.remove { "no longer has the tag" } else { "has the tag" };
+    said(context, &snapshot, &format!("{what} \"{}\"", args.tag))
+}
+
+pub(super) fn note(context: &Context, args: &Note) -> Result<u8, Failure> {
+    if args.text.len() > 10_000 {
+        return Err(Failure::new(code::USAGE, "a note has at most 10,000 bytes"));
+    }
+    let mut opened = context.write()?;
+    let snapshot = chosen(&opened, &args.snapshot)?;
+    mark::note(&mut opened, snapshot.id, &args.text)?;
+    opened.remember(&context.progress);
+    said(context, &snapshot, if args.text.is_empty() { "has no note any more" } else { "has the note" })
+}
+
+fn said(context: &Context, snapshot: &Snapshot, what: &str) -> Result<u8, Failure> {
+    context.progress.clear();
+    if context.json() {
+        output::message("summary", json!({ "snapshot_id": snapshot.id, "exit_code": 0 }))?;
+    } else {
+        output::line(&format!("Snapshot {} of {} {what}.", snapshot.short_id(), plain(snapshot.device_name())))?;
+    }
+    Ok(0)
+}

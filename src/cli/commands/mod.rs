@@ -1,0 +1,50 @@
+//! One function a command: from what was typed to `ops`, and from what came of it to the answer.
+
+mod forget;
+mod import;
+mod key;
+mod look;
+mod repo;
+mod restore;
+mod verify;
+
+use jiff::tz::TimeZone;
+
+use super::args::{Cli, Command};
+use super::context::Context;
+use super::failure::Failure;
+use crate::ops::open::Opened;
+use crate::snapshot::select::select;
+use crate::snapshot::{Snapshot, record};
+
+/// Runs a command and gives its exit code.
+pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Init(args) => repo::init(context, &args),
+        Command::Import(args) => import::import(context, args),
+        Command::Snapshots(args) => look::snapshots(context, &args),
+        Command::Ls(args) => look::ls(context, &args),
+        Command::Cat(args) => look::cat(context, &args),
+        Command::Stats => look::stats(context),
+        Command::Restore(args) => restore::restore(context, args),
+        Command::Verify(args) => verify::verify(context, &args),
+        Command::Forget(args) => forget::forget(context, &args),
+        Command::Prune(args) => forget::prune(context, &args),
+        Command::Key(args) => key::key(context, args),
+        Command::Pin(args) => look::pin(context, &args, true),
+        Command::Unpin(args) => look::pin(context, &args, false),
+        Command::Tag(args) => look::tag(context, &args),
+        Command::Note(args) => look::note(context, &args),
+        Command::Repo(super::args::Repo::Info) => repo::info(context),
+        Command::Config(args) => repo::config(context, &args),
+        Command::Completions(args) => repo::completions::<Cli>(&args),
+        Command::Version => repo::version(context),
+    }
+}
+
+/// The snapshot that a word means.
+fn chosen(opened: &Opened, word: &str) -> Result<Snapshot, Failure> {
+    let (snapshots, _) = record::all(&opened.repository);
+    let now = i64::try_from(opened.repository.ambient().now_secs()).unwrap_or(i64::MAX);
+    Ok(select(&snapshots, word, &TimeZone::system(), now)?.clone())
+}

@@ -1,0 +1,132 @@
+//! Numbers, times and shares as people write them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Bytes with one decimal: 999 B, 1.0 kB, 3.4 GB.
+pub(super) fn bytes(len: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if len < 1000 {
+        return format!("{len} B");
+    }
+    let mut tenths = len / 100;
+    let mut unit = 0;
+    while tenths >= 9_995 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).unwrap_or(&"EB"))
+}
+
+/// A count with thousands apart: 214,508.
+pub(super) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count and its noun: 1 file, 2 files.
+pub(super) fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// A moment in the local zone: 2026-05-03 21:04.
+pub(super) fn moment(secs: i64) -> String {
+    match Timestamp::from_second(secs) {
+        Ok(at) => at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
+        Err(_) => "an impossible date".to_owned(),
+    }
+}
+
+/// A moment for machines: RFC 3339 in UTC.
+pub(super) fn rfc3339(secs: i64) -> String {
+    Timestamp::from_second(secs).map_or_else(|_| String::new(), |at| at.to_string())
+}
+
+/// About how long: 40 s, 12 min, 3 h 5 min.
+pub(super) fn duration(time: Duration) -> String {
+    let secs = time.as_secs();
+    match secs {
+        0..60 => format!("{secs} s"),
+        60..3600 => format!("{} min", secs.div_ceil(60)),
+        _ => format!("{} h {} min", secs / 3600, secs % 3600 / 60),
+    }
+}
+
+/// Text from a phone or folder, safe to print on a terminal: no control characters.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Bytes of a path, safe to print on one line.
+pub(super) fn path(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().flat_map(|c| {
+        let escaped = c.is_control() || c == '\\';
+        let plain = (!escaped).then_some(c);
+        plain.into_iter().chain(escaped.then(|| c.escape_default()).into_iter().flatten())
+    }).collect()
+}
+
+/// Reads 30s, 5m, 1h, or seconds.
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, text.chars().last().unwrap_or('s')),
+        None => (text, 's'),
+    };
+    let number: u64 = number.parse().map_err(|_| "write it as 30s, 5m or 1h".to_owned())?;
+    let secs = match unit {
+        'm' => number.checked_mul(60),
+        'h' => number.checked_mul(3600),
+        _ => Some(number),
+    };
+    secs.map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
+}
+
+/// Reads 5% or 0.05.
+pub(super) fn parse_share(text: &str) -> Result<f64, String> {
+    let wrong = || "write it as 5% or 0.05".to_owned();
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map_err(|_| wrong())? / 100.0,
+        None => text.parse::<f64>().map_err(|_| wrong())?,
+    };
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("between 0% and 100%".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_rounded_down_to_one_decimal() {
+        let shown: Vec<String> = [0, 999, 1000, 1_049_999, 999_499, 999_500, 191_000_000_000, u64::MAX].map(bytes).into();
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "1.0 MB", "999.4 kB", "0.9 MB", "191.0 GB", "18.4 EB"]);
+    }
+
+    #[test]
+    fn counts_have_their_thousands_apart() {
+        assert_eq!([7, 1_000, 214_508].map(count), ["7", "1,000", "214,508"]);
+        assert_eq!(counted(1, "file"), "1 file");
+    }
+
+    #[test]
+    fn times_and_shares_are_read_as_written() {
+        assert_eq!(parse_time("5m"), Ok(Duration::from_secs(300)));
+        assert!(parse_time("5x").is_err());
+        assert_eq!(parse_share("5%"), Ok(0.05));
+        assert!(parse_share("120%").is_err());
+    }
+
+    #[test]
+    fn a_name_cannot_move_the_cursor() {
+        assert_eq!(path(b"a\x1b[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(plain("a\u{1b}b"), "a\u{fffd}b");
+    }
+}

@@ -1,0 +1,182 @@
+//! Progress on stderr, or as JSON lines on stdout.
+//!
+//! Invariant: an estimate is shown only once enough was done to make one; a terminal is redrawn at most ten times a second, a
+//! file gets a line every 30 seconds.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::{format, output};
+use crate::observe::{Observer, Phase};
+
+/// Tells a person or a program how far the work is.
+pub(super) struct Progress {
+    json: bool,
+    quiet: bool,
+    verbose: u8,
+    bar: ProgressBar,
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    started: Instant,
+    last_line: Instant,
+    total_len: u64,
+    total_count: u64,
+    len: u64,
+    count: u64,
+    problem_count: u64,
+}
+
+const PROBLEMS_SHOWN: u64 = 20;
+
+impl Progress {
+    pub(super) fn new(json: bool, quiet: bool, no_progress: bool, verbose: u8) -> Self {
+        let shown = !json && !quiet && !no_progress && std::io::stderr().is_terminal();
+        let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let now = Instant::now();
+        let state = State {
+            phase: Phase::Looking,
+            started: now,
+            last_line: now,
+            total_len: 0,
+            total_count: 0,
+            len: 0,
+            count: 0,
+            problem_count: 0,
+        };
+        Self { json, quiet: quiet || no_progress, verbose, bar, state: Mutex::new(state) }
+    }
+
+    /// Takes the bar away before the answer is printed.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// Problems that were told.
+    pub(super) fn problem_count(&self) -> u64 {
+        self.with(|state| state.problem_count)
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| output::note(text));
+    }
+}
+
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Looking => "Looking",
+        Phase::Storing => "Storing",
+        Phase::Committing => "Finishing",
+        Phase::Restoring => "Restoring",
+        Phase::CheckingPacks => "Checking packs",
+        Phase::CheckingSnapshots => "Checking snapshots",
+        Phase::Repacking => "Moving what is kept",
+    }
+}
+
+impl State {
+    /// Time left, once a twentieth was done or ten seconds have passed.
+    fn left(&self) -> Option<Duration> {
+        let (done, total) = if self.total_len > 0 { (self.len, self.total_len) } else { (self.count, self.total_count) };
+        let elapsed = self.started.elapsed();
+        if done == 0 || total <= done || (done < total / 20 && elapsed < Duration::from_secs(10)) {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let left = elapsed.as_secs_f64() * (total - done) as f64 / done as f64;
+        Duration::try_from_secs_f64(left).ok()
+    }
+
+    fn text(&self) -> String {
+        let mut text = word(self.phase).to_owned();
+        if self.total_len > 0 {
+            text = format!("{text}  {} of {}", format::bytes(self.len.min(self.total_len)), format::bytes(self.total_len));
+        } else if self.total_count > 0 {
+            text = format!("{text}  {} of {}", format::count(self.count.min(self.total_count)), format::count(self.total_count));
+        }
+        match self.left() {
+            Some(left) => format!("{text}  about {} left", format::duration(left)),
+            None => text,
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn begin(&self, phase: Phase, total_len: u64, total_count: u64) {
+        let text = self.with(|state| {
+            let now = Instant::now();
+            (state.phase, state.started, state.total_len, state.total_count) = (phase, now, total_len, total_count);
+            (state.len, state.count) = (0, 0);
+            state.text()
+        });
+        if total_len > 0 {
+            self.bar.set_length(total_len);
+            let style = ProgressStyle::with_template("{percent:>3}% {bar:20} {msg}");
+            self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        } else {
+            let style = ProgressStyle::with_template("{spinner} {msg}");
+            self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        }
+        self.bar.set_position(0);
+        self.bar.set_message(text);
+    }
+
+    fn advance(&self, len: u64, count: u64) {
+        let (text, line) = self.with(|state| {
+            state.len += len;
+            state.count += count;
+            let due = if self.json { Duration::from_secs(1) } else { Duration::from_secs(30) };
+            let line = state.last_line.elapsed() >= due;
+            if line {
+                state.last_line = Instant::now();
+            }
+            let json = line.then(|| {
+                json!({
+                    "phase": word(state.phase).to_lowercase(), "bytes_done": state.len, "total_bytes": state.total_len,
+                    "items_done": state.count, "total_items": state.total_count,
+                    "seconds_remaining": state.left().map(|d| d.as_secs()),
+                })
+            });
+            (state.text(), json)
+        });
+        self.bar.inc(len);
+        match line {
+            Some(body) if self.json => drop(output::message("status", body)),
+            Some(_) if !self.quiet && self.bar.is_hidden() => output::note(&text),
+            _ => self.bar.set_message(text),
+        }
+    }
+
+    fn problem(&self, item: &str, why: &str) {
+        let count = self.with(|state| {
+            state.problem_count += 1;
+            state.problem_count
+        });
+        if self.json {
+            let _ = output::message("problem", json!({ "item": item, "why": why }));
+        } else if self.verbose > 0 || count <= PROBLEMS_SHOWN {
+            self.say(&format!("problem: {}: {}", format::plain(item), format::plain(why)));
+        } else if count == PROBLEMS_SHOWN + 1 {
+            self.say("problem: … and more; -v shows all");
+        }
+    }
+
+    fn remark(&self, text: &str) {
+        if self.json {
+            let _ = output::message("remark", json!({ "text": text }));
+        } else if !self.quiet {
+            self.say(&format!("note: {}", format::plain(text)));
+        }
+    }
+}

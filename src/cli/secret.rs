@@ -1,0 +1,84 @@
+//! Where the repository password comes from.
+//!
+//! Invariant: never from the arguments, where others could see it; asked for only on a terminal; wiped after use.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use russet_store::seal::{Password, RecoveryKey, SlotSecret};
+use zeroize::Zeroizing;
+
+use super::failure::{Failure, code};
+use super::output;
+
+const FILE_LEN_MAX: u64 = 1 << 20;
+
+/// Reads a small secret file.
+pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let failed = |error: io::Error| {
+        Failure::new(code::USAGE, format!("could not read the password file {}: {error}", path.display()))
+    };
+    let mut bytes = Zeroizing::new(Vec::new());
+    File::open(path).map_err(failed)?.take(FILE_LEN_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Runs a command and takes its output as the password.
+pub(super) fn run_command(command: &str) -> Result<Password, Failure> {
+    let failed = |why: String| Failure::new(code::USAGE, format!("the password command failed: {why}"));
+    let mut shell = if cfg!(windows) { Command::new("cmd") } else { Command::new("sh") };
+    shell.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(command);
+    shell.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = shell.output().map_err(|e| failed(e.to_string()))?;
+    let bytes = Zeroizing::new(output.stdout);
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    Ok(Password::from_file(&bytes)?)
+}
+
+/// Asks on the terminal. With `twice` until both are the same.
+pub(super) fn ask(prompt: &str, twice: bool) -> Result<Password, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(code::USAGE, "no repository password was given, and there is no terminal to ask on")
+            .next("use `--password-file FILE`, `--password-command CMD`, RUSSET_PASSWORD_FILE or RUSSET_PASSWORD_COMMAND"));
+    }
+    let failed = |e: io::Error| Failure::new(code::USAGE, format!("could not ask for the password: {e}"));
+    loop {
+        let first = Zeroizing::new(rpassword::prompt_password(format!("{prompt}: ")).map_err(failed)?);
+        if !twice {
+            return Ok(Password::new(&first)?);
+        }
+        let again = Zeroizing::new(rpassword::prompt_password("Once more: ").map_err(failed)?);
+        if *first == *again {
+            return Ok(Password::new(&first)?);
+        }
+        output::note("They differ. Try again.");
+    }
+}
+
+/// Reads the 24 words from a file.
+pub(super) fn recovery_file(path: &Path) -> Result<SlotSecret, Failure> {
+    let bytes = read_file(path)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Failure::new(code::USAGE, format!("{} is not text", path.display())))?;
+    Ok(SlotSecret::Recovery(RecoveryKey::parse(text)?))
+}
+
+/// Asks a question that must be answered with "yes".
+pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(code::USAGE, "this needs a yes, and there is no terminal to ask on").next("run it again with `--yes`"));
+    }
+    let mut err = io::stderr().lock();
+    let _ = write!(err, "{question} [yes/no] ");
+    let _ = err.flush();
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).map_err(|e| Failure::new(code::USAGE, e.to_string()))?;
+    if line.trim() == "yes" { Ok(()) } else { Err(Failure::new(code::FAILED, "nothing was done")) }
+}

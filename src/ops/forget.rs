@@ -1,0 +1,144 @@
+//! Forgetting snapshots, and giving back the space of what nothing needs.
+//!
+//! Invariant: a pinned snapshot is not forgotten; nothing is pruned while a record cannot be understood or anything that
+//! a snapshot needs is missing; a plan can be shown before anything is done.
+
+use std::collections::HashSet;
+
+use russet_store::config::Purpose;
+use russet_store::copies::{self, Look};
+use russet_store::header::Kind;
+use russet_store::ids::{BlobId, RecordId};
+use russet_store::layout::Room;
+use russet_store::log::Said;
+use russet_store::record::record_len_max;
+use russet_store::repository::{Repository, RepositoryError};
+use russet_store::sweep::{self, SweepError, SweepPlan};
+
+use super::open::Opened;
+use crate::observe::{Observer, Phase};
+use crate::snapshot::walk::BlobWalk;
+use crate::snapshot::{Snapshot, record};
+
+/// Why a snapshot was not forgotten, or nothing was pruned.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// It is pinned.
+    #[error("snapshot {0} is pinned")]
+    Pinned(String),
+    /// The repository.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// Sweeping.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    /// A record others refer to is missing and was not forgotten.
+    #[error("{count} records that others refer to are missing ({first} among them): nothing is deleted while that is so")]
+    MissingRecords {
+        /// How many.
+        count: usize,
+        /// One.
+        first: RecordId,
+    },
+    /// Parts of listings cannot be read.
+    #[error("{count} parts of snapshots' listings cannot be read: nothing is deleted while that is so")]
+    Listings {
+        /// How many.
+        count: usize,
+    },
+}
+
+/// Forgets snapshots. Their space is given back by [`prune`].
+///
+/// # Errors
+/// One is pinned (then none is forgotten), or the log cannot be written.
+pub fn forget(opened: &mut Opened, snapshots: &[Snapshot], observer: &dyn Observer) -> Result<(), ForgetError> {
+    if let Some(pinned) = snapshots.iter().find(|s| s.state.pinned) {
+        return Err(ForgetError::Pinned(pinned.short_id()));
+    }
+    opened.repository.config(Purpose::Write)?;
+    let writer = opened.writer()?;
+    for snapshot in snapshots {
+        opened.repository.append(writer, Said::Forgotten { snapshot: snapshot.id })?;
+        opened.repository.delete_snapshot(snapshot.id)?;
+    }
+    opened.remember(observer);
+    Ok(())
+}
+
+/// Finds out what prune would do.
+///
+/// # Errors
+/// Something is not understood or missing; nothing may be deleted then.
+pub fn plan(
+    repository: &Repository,
+    without: &[RecordId],
+    unused_share_max: f64,
+    observer: &dyn Observer,
+) -> Result<SweepPlan, ForgetError> {
+    repository.config(Purpose::Check)?;
+    repository.config(Purpose::Write)?;
+    repository.all_records_readable()?;
+    let (snapshots, odd) = record::all(repository);
+    if let Some(first) = odd.first() {
+        return Err(RepositoryError::Unreadable { count: odd.len(), first: *first }.into());
+    }
+    let missing = repository.missing_links();
+    if let Some(first) = missing.first() {
+        return Err(ForgetError::MissingRecords { count: missing.len(), first: *first });
+    }
+    let kept: Vec<&Snapshot> = snapshots.iter().filter(|s| !without.contains(&s.id)).collect();
+    let needed = mark(repository, &kept, observer)?;
+    Ok(sweep::plan(repository, &needed, unused_share_max)?)
+}
+
+fn mark(
+    repository: &Repository,
+    snapshots: &[&Snapshot],
+    observer: &dyn Observer,
+) -> Result<HashSet<BlobId>, ForgetError> {
+    observer.begin(Phase::CheckingSnapshots, 0, snapshots.len() as u64);
+    let mut walk = BlobWalk::default();
+    let mut unreadable = 0;
+    let mut needed = HashSet::new();
+    for snapshot in snapshots {
+        walk.add(repository, snapshot.record.tree, &mut |error| {
+            unreadable += 1;
+            observer.problem("listing", &error.to_string());
+        });
+        let backend = repository.backend().as_ref();
+        let len_max = record_len_max(Kind::Snapshot);
+        let file = copies::read(backend, Room::Snapshots, snapshot.id, len_max, Look::First).good;
+        let copy = file.map(|file| sweep::record_blob(repository, &file));
+        // The copy of the record in a pack is a help for bad days; that it is missing keeps nothing from being pruned.
+        if let Some(copy) = copy {
+            let there = repository.has(&copy, russet_store::seal::BlobType::Record);
+            if there.map_err(RepositoryError::from)? {
+                needed.insert(copy);
+            }
+        }
+        observer.advance(0, 1);
+    }
+    if unreadable > 0 {
+        return Err(ForgetError::Listings { count: unreadable });
+    }
+    needed.extend(walk.trees);
+    needed.extend(walk.data);
+    Ok(needed)
+}
+
+/// Does what was planned.
+///
+/// # Errors
+/// Something cannot be moved, written or deleted; every snapshot is whole all the same.
+pub fn prune(
+    opened: &mut Opened,
+    plan: SweepPlan,
+    observer: &dyn Observer,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), ForgetError> {
+    observer.begin(Phase::Repacking, plan.rewrite_len, 0);
+    sweep::apply(&opened.repository, plan, &|len| observer.advance(len, 0), stop)?;
+    opened.remember(observer);
+    Ok(())
+}
