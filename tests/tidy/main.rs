@@ -104,7 +104,8 @@ fn an_arrow_that_points_up_is_found() {
         "use crate::{\n    pipeline::run,\n    capture::folder,\n};\n",
     );
     broken(rule, "src/pipeline/a.rs", "fn a() { crate::snapshot::all(); }\n");
-    broken(rule, "src/cli/a.rs", "use russet_store::repository::Repository;\n");
+    broken(rule, "src/ops/a.rs", "use crate::cli::args;\n");
+    broken(rule, "src/observe.rs", "use crate::ops::import;\n");
     broken(rule, "src/ops/a.rs", "use russet_chunker::Sizes;\n");
     broken(rule, "src/apple/a.rs", "use russet_store as bytes;\n");
     broken(rule, "src/ops/a.rs", "use russet_testkit::FakeBackup;\n");
