@@ -135,7 +135,18 @@ pub(crate) fn decode(
     Ok(plain)
 }
 
+/// One frame that says it holds `len` bytes, and nothing after it: libzstd alone would join several frames and pass over
+/// skippable ones.
+fn is_one_frame(payload: &[u8], len: usize) -> bool {
+    use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
+    find_frame_compressed_size(payload) == Ok(payload.len())
+        && get_frame_content_size(payload).is_ok_and(|said| said == Some(len as u64))
+}
+
 fn decompress(payload: &[u8], len: usize) -> Option<Vec<u8>> {
+    if !is_one_frame(payload, len) {
+        return None;
+    }
     DECOMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Decompressor::new().ok();
@@ -198,6 +209,19 @@ mod tests {
         assert_eq!(got, Err(PayloadError::Length(4096)));
         let got = decode(1, &bomb, u32::MAX, &id, BlobType::Data, &keys());
         assert_eq!(got, Err(PayloadError::TooLong(u64::from(u32::MAX))));
+    }
+
+    #[test]
+    fn what_stands_after_the_one_frame_is_refused() {
+        let plain = vec![7; 4096];
+        let id = keys().blob_id(BlobType::Data, &plain);
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9];
+        for more in [&b"x"[..], &skippable, &compress(&[]).unwrap()] {
+            let mut payload = compress(&plain).unwrap();
+            payload.extend_from_slice(more);
+            let got = decode(1, &payload, 4096, &id, BlobType::Data, &keys());
+            assert_eq!(got, Err(PayloadError::Length(4096)), "{more:02x?}");
+        }
     }
 
     proptest! {
