@@ -77,7 +77,11 @@ thread_local! {
 ///
 /// # Errors
 /// The plaintext is longer than 16 MiB.
-pub fn encode(id: BlobId, blob_type: BlobType, plaintext: Vec<u8>) -> Result<Encoded, PayloadError> {
+pub fn encode(
+    id: BlobId,
+    blob_type: BlobType,
+    plaintext: Vec<u8>,
+) -> Result<Encoded, PayloadError> {
     let too_long = PayloadError::TooLong(plaintext.len() as u64);
     if plaintext.len() > BLOB_LEN_MAX {
         return Err(too_long);
@@ -85,7 +89,9 @@ pub fn encode(id: BlobId, blob_type: BlobType, plaintext: Vec<u8>) -> Result<Enc
     let plain_len = u32::try_from(plaintext.len()).map_err(|_| too_long)?;
     let packed = if looks_random(&plaintext) { None } else { compress(&plaintext) };
     let (encoding, payload) = match packed {
-        Some(packed) if packed.len() < plaintext.len() - plaintext.len() / 32 => (Encoding::Zstd, packed),
+        Some(packed) if packed.len() < plaintext.len() - plaintext.len() / 32 => {
+            (Encoding::Zstd, packed)
+        }
         _ => (Encoding::Plain, plaintext),
     };
     Ok(Encoded { id, blob_type, encoding, plain_len, payload })

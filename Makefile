@@ -1,0 +1,60 @@
+# russet: what there is to run. The gate is .ci/run.
+#
+# Everything is built with --release: RocksDB takes 26 minutes of processor time for each profile.
+# CARGO_TARGET_DIR is respected. All tests but `interop` work offline once the crates are fetched.
+
+CARGO := scripts/cargo.sh
+
+.PHONY: help demo test interop soak bench fuzz check fmt clippy doc deny setup fetch
+
+help:
+	@echo "make demo     four weeks of a generated phone: saved, listed, verified, restored, compared"
+	@echo "make test     all tests, offline"
+	@echo "make interop  other programs' parsers and the Python reader on what russet restored and stored"
+	@echo "make soak     the tests with full counts: kills, faults, histories"
+	@echo "make bench    figures; write them to benches/results/"
+	@echo "make fuzz     every decoder, FUZZ_SECS=60 seconds each"
+	@echo "make check    fmt, clippy, doc, deny"
+	@echo ".ci/run       all that must pass: check, test, interop"
+
+setup:
+	@scripts/setup.sh
+
+# Offline if everything is there already; a gate on a train is a gate.
+fetch: setup
+	@$(CARGO) fetch --locked --offline --quiet 2>/dev/null || $(CARGO) fetch --locked
+
+demo: fetch
+	@scripts/demo.sh
+
+test: fetch
+	$(CARGO) test --workspace --release --locked --offline
+
+interop: fetch
+	@scripts/setup.sh interop
+	@scripts/interop.sh
+
+soak: fetch
+	@scripts/setup.sh soak
+	RUSSET_SOAK=1 $(CARGO) test --workspace --release --locked --offline
+
+bench: fetch
+	$(CARGO) bench --workspace --profile release --locked --offline --bench '*'
+
+fuzz: setup
+	@scripts/fuzz.sh
+
+check: fmt clippy doc deny
+
+fmt:
+	@cargo fmt --all --check -- --files-with-diff || { echo "these files are not formatted; run: cargo fmt --all"; exit 1; }
+
+clippy: fetch
+	$(CARGO) clippy --workspace --all-targets --release --locked --offline -- -D warnings
+	$(CARGO) clippy -p russet -p russet-store --no-default-features --all-targets --release --locked --offline -- -D warnings
+
+doc: fetch
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --release --locked --offline
+
+deny:
+	@scripts/deny.sh
