@@ -1,3 +1,4 @@
 //! The behaviours, one file a theme. A new theme adds its one `mod` line here.
 
+mod import;
 mod support;
