@@ -714,9 +714,69 @@ VECTORS = (  # what is used, in published examples; a wrong package or a wrong l
      lambda: argon2.low_level.hash_secret_raw(b"password", b"somesalt", 2, 65536, 1, 32, argon2.low_level.Type.ID, 19)),
     ("BIP-39, its reference vectors", "7f" * 32, lambda: recovery_key_of(WORDS)))
 
+def document_table():
+    """The table of §12, if format.md lies next to this file as it does in every repository."""
+    try:
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "format.md"), encoding="utf-8") as file:
+            section = file.read().partition("\n## 12.")[2].partition("\n## ")[0]
+    except FileNotFoundError:
+        return {}
+    return dict(re.findall(r"^\| (.*) \| `([^`]*)` \|$", section, re.MULTILINE))
+
+def document_vectors(table):
+    """§12 computed here, row by row."""
+    master, repository, data_key, id_key, salt, recovery_key, slot_nonce, nonce = (
+        bytes(range(first, first + length)) for first, length in (
+            (0, 32), (0x20, 16), (0x30, 32), (0x50, 32), (0x80, 32), (0xc0, 32), (0xa0, 24), (0x80, 24)))
+    def header(kind, pack_type, epoch, length):
+        start = MAGIC + bytes([kind, 1, 1, pack_type]) + struct.pack("<I", epoch) + repository + struct.pack("<Q", length)
+        return start + blake3(start).digest()[:8]
+    def xseal(key, nonce24, plain, aad):
+        return ChaCha20Poly1305(hchacha20(key, nonce24[:16])).encrypt(bytes(4) + nonce24[16:], plain, aad)
+    slot, password = header(2, 0, 0, 456) + struct.pack("<B3x3I32s", 1, 64, 2, 2, salt), "p\u00e4ssw\u00f6rd"
+    secrets = keyslot_secrets(slot, password.encode(), None)
+    slot += secrets[32:] + slot_nonce
+    slot += xseal(secrets[:32], slot_nonce, (master + struct.pack("<QH", 1760000000, 7) + b"kitchen").ljust(256, b"\0"), slot)
+    slot += keyed(mac_key(master, repository), slot)
+    recovery_slot = struct.pack("<48xB15x32s", 2, salt)
+    record_key = derive_key("russet format 1 record", data_key + repository + struct.pack("<IB", 1, LOG))
+    record = header(LOG, 0, 1, 4096)
+    record += nonce + xseal(record_key, nonce, (struct.pack("<I", 7) + b'{"v":1}').ljust(4096 - 88, b"\0"), record)
+    material = data_key + repository + struct.pack("<IBB", 1, 1, DATA) + salt
+    blob_key, directory_key = (derive_key("russet format 1 pack " + part, material) for part in ("blobs", "directory"))
+    def id_of(type_name):
+        return keyed(derive_key("russet format 1 blob id " + type_name, id_key), b"hello")
+    row = keyed(derive_key("russet format 1 row", id_key), struct.pack("<q", 1) + b"bplist00")[:8]
+    leaf = b"\0\1\0\0\0" + struct.pack("<I", 136) + b"\1\3\0\0" + b"\x0a\0HomeDomain" + b"\x12\0\0\0Library/SMS/sms.db"
+    leaf += struct.pack("<qIQ", 1700000000, 5, 5) + blake3(b"hello").digest() + row + b"\0\0" + b"\1\0\0\0" + id_of("data")
+    return {
+        "header": header(4, 2, 1, 8192), "mac key": mac_key(master, repository),
+        "key of the keyring": derive_key("russet format 1 keyring", master + repository),
+        "key of records of kind 7": record_key, "id of `hello`, type data": id_of("data"),
+        "id of `hello`, type tree": id_of("tree"), "id of `hello`, type record": id_of("record"),
+        "check value of a row, flags 1, column `bplist00`": row,
+        "tree cut of `HomeDomain`, `a`, `b`": keyed(derive_key("russet format 1 tree cut", id_key), b"HomeDomain\0a\0b"),
+        "recovery words": recovery_key == recovery_key_of(table["recovery words"]) and table["recovery words"],
+        "KDF 1 of `p\u00e4ssw\u00f6rd`": secrets, "KDF 2 of the recovery key": keyslot_secrets(recovery_slot, None, recovery_key),
+        "keyslot, BLAKE3 of its file": blake3(slot).digest() if open_keyslot(slot, password.encode(), None) else b"",
+        "record, its bytes 72 to 103": record[72:104], "record, BLAKE3 of its file": blake3(record).digest(),
+        "blob key": blob_key, "directory key": directory_key,
+        "blob of payload `hello`, ordinal 3": ChaCha20Poly1305(blob_key).encrypt(b"\3" + bytes(11), b"hello", b"\1\3\0\0\0"),
+        "directory": ChaCha20Poly1305(directory_key).encrypt(bytes(12), bytes(16), bytes(96)),
+        "tree: leaf": leaf if decode_entry(decode_node(leaf)[1][0]).ids == [id_of("data")] else b"",
+        "tree: list of chunks": b"\x81\2\0\0\0" + id_of("data") * 2}
+
 def self_test():
     wrong = [name for name, expected, work in VECTORS if work().hex() != expected]
-    print("WRONG: " + "; ".join(wrong) if wrong else "ok: " + "; ".join(name for name, _, _ in VECTORS))
+    right = [name for name, _, _ in VECTORS]
+    table = document_table()
+    if table:
+        computed = {name: value.hex() if isinstance(value, bytes) else value
+                    for name, value in document_vectors(table).items()}
+        wrong += ["format.md 12, " + name for name in sorted(set(table) | set(computed))
+                  if table.get(name) != computed.get(name)]
+        right.append(f"format.md 12, {len(table)} rows")
+    print("WRONG: " + "; ".join(wrong) if wrong else "ok: " + "; ".join(right))
     return 1 if wrong else 0
 
 def secret_of(options):

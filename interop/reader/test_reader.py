@@ -459,7 +459,7 @@ class SelfTest(unittest.TestCase):
     def test_the_published_vectors_hold(self):
         done = subprocess.run([sys.executable, str(READER), "--self-test"], capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        for name in ("HChaCha20", "XChaCha20-Poly1305", "BLAKE3 derive_key", "Argon2id", "BIP-39"):
+        for name in ("HChaCha20", "XChaCha20-Poly1305", "BLAKE3 derive_key", "Argon2id", "BIP-39", "format.md 12, 21 rows"):
             self.assertIn(name, done.stdout)
 
     def test_the_words_are_those_of_bip_39(self):
