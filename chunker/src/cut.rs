@@ -24,10 +24,7 @@ pub enum Cut {
 impl Cut {
     /// Cuts pages of `page_len` into chunks of [`page_chunk_len`].
     pub fn pages(page_len: u32) -> Self {
-        Self::Pages {
-            page_len,
-            chunk_len: page_chunk_len(page_len),
-        }
+        Self::Pages { page_len, chunk_len: page_chunk_len(page_len) }
     }
 
     /// Length of the first chunk of `data`, which begins at a chunk start; `end` says that nothing follows `data`.
@@ -90,14 +87,7 @@ mod tests {
 
     #[test]
     fn a_page_length_sqlite_does_not_know_is_none() {
-        for stored in [
-            [0, 0],
-            [0, 2],
-            [1, 0],
-            [0x0f, 0xff],
-            [0x10, 0x01],
-            [0x30, 0x00],
-        ] {
+        for stored in [[0, 0], [0, 2], [1, 0], [0x0f, 0xff], [0x10, 0x01], [0x30, 0x00]] {
             assert_eq!(sqlite_page_len(&head(stored)), None, "{stored:?}");
         }
     }
@@ -109,10 +99,7 @@ mod tests {
             assert_eq!(sqlite_page_len(&whole[..len]), None, "{len}");
         }
         assert_eq!(sqlite_page_len(&whole[..18]), Some(4096));
-        assert_eq!(
-            sqlite_page_len(&[b"SQLite format 2\0".as_slice(), &[0x10; 84]].concat()),
-            None
-        );
+        assert_eq!(sqlite_page_len(&[b"SQLite format 2\0".as_slice(), &[0x10; 84]].concat()), None);
     }
 
     #[test]
@@ -142,10 +129,7 @@ mod tests {
 
     #[test]
     fn a_chunk_length_of_zero_still_moves_on() {
-        let cut = Cut::Pages {
-            page_len: 0,
-            chunk_len: 0,
-        };
+        let cut = Cut::Pages { page_len: 0, chunk_len: 0 };
         assert_eq!(cut.first_cut(&[0; 3], false), Some(1));
         assert_eq!(page_chunk_len(0), 16384);
     }

@@ -143,19 +143,12 @@ impl Cutter {
             }
         }
         self.keys.decide.encrypt_blocks(blocks);
-        blocks
-            .iter()
-            .zip(&batch.positions)
-            .find_map(|(block, &at)| {
-                let value = u128::from_le_bytes((*block).into()) as u64;
-                let bounds = &self.bounds;
-                let mask = if at < bounds.turn {
-                    bounds.strict_mask
-                } else {
-                    bounds.loose_mask
-                };
-                (value & mask == 0).then(|| at + ((value >> 32) & bounds.shift_mask) as usize)
-            })
+        blocks.iter().zip(&batch.positions).find_map(|(block, &at)| {
+            let value = u128::from_le_bytes((*block).into()) as u64;
+            let bounds = &self.bounds;
+            let mask = if at < bounds.turn { bounds.strict_mask } else { bounds.loose_mask };
+            (value & mask == 0).then(|| at + ((value >> 32) & bounds.shift_mask) as usize)
+        })
     }
 }
 

@@ -90,62 +90,35 @@ mod tests {
 
     #[test]
     fn sizes_that_grow_around_a_power_of_two_are_taken() {
-        assert_eq!(
-            Sizes::new(64, 128, 129),
-            Ok(Sizes {
-                min: 64,
-                avg: 128,
-                max: 129
-            })
-        );
-        assert_eq!(
-            Sizes::new(1 << 20, 1 << 22, 1 << 24).map(|s| s.max()),
-            Ok(16 << 20)
-        );
+        assert_eq!(Sizes::new(64, 128, 129), Ok(Sizes { min: 64, avg: 128, max: 129 }));
+        assert_eq!(Sizes::new(1 << 20, 1 << 22, 1 << 24).map(|s| s.max()), Ok(16 << 20));
     }
 
     #[test]
     fn a_min_shorter_than_the_window_allows_is_refused() {
-        assert_eq!(
-            Sizes::new(63, 128, 256),
-            Err(SizesError::MinTooSmall { min: 63 })
-        );
+        assert_eq!(Sizes::new(63, 128, 256), Err(SizesError::MinTooSmall { min: 63 }));
     }
 
     #[test]
     fn lengths_that_do_not_grow_are_refused() {
         assert_eq!(
             Sizes::new(128, 128, 256),
-            Err(SizesError::NotAscending {
-                min: 128,
-                avg: 128,
-                max: 256
-            })
+            Err(SizesError::NotAscending { min: 128, avg: 128, max: 256 })
         );
         assert_eq!(
             Sizes::new(64, 128, 128),
-            Err(SizesError::NotAscending {
-                min: 64,
-                avg: 128,
-                max: 128
-            })
+            Err(SizesError::NotAscending { min: 64, avg: 128, max: 128 })
         );
     }
 
     #[test]
     fn an_average_between_powers_of_two_is_refused() {
-        assert_eq!(
-            Sizes::new(64, 1000, 2000),
-            Err(SizesError::AvgNotPowerOfTwo { avg: 1000 })
-        );
+        assert_eq!(Sizes::new(64, 1000, 2000), Err(SizesError::AvgNotPowerOfTwo { avg: 1000 }));
     }
 
     #[test]
     fn a_max_beyond_16_mib_is_refused() {
         let max = (16 << 20) + 1;
-        assert_eq!(
-            Sizes::new(64, 128, max),
-            Err(SizesError::MaxTooLarge { max })
-        );
+        assert_eq!(Sizes::new(64, 128, max), Err(SizesError::MaxTooLarge { max }));
     }
 }

@@ -25,14 +25,7 @@ pub struct Chunks<R> {
 impl<R: Read> Chunks<R> {
     /// Nothing is read or allocated before the first chunk is asked for.
     pub fn new(reader: R, cut: Cut) -> Self {
-        Self {
-            reader,
-            cut,
-            buffer: Vec::new(),
-            start: 0,
-            end: 0,
-            reader_ended: false,
-        }
+        Self { reader, cut, buffer: Vec::new(), start: 0, end: 0, reader_ended: false }
     }
 
     /// The next chunk, or `None` after the last. The slice is good until the next call.
@@ -71,12 +64,7 @@ impl<R: Read> Chunks<R> {
             return;
         }
         if self.buffer.len() < full_len {
-            let len = self
-                .buffer
-                .len()
-                .saturating_mul(2)
-                .max(FIRST_LEN)
-                .min(full_len);
+            let len = self.buffer.len().saturating_mul(2).max(FIRST_LEN).min(full_len);
             self.buffer.resize(len, 0);
         } else {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -90,8 +78,6 @@ impl<R: Read> Iterator for Chunks<R> {
     type Item = io::Result<Vec<u8>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_chunk()
-            .map(|chunk| chunk.map(<[u8]>::to_vec))
-            .transpose()
+        self.next_chunk().map(|chunk| chunk.map(<[u8]>::to_vec)).transpose()
     }
 }

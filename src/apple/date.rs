@@ -58,24 +58,13 @@ pub fn backup_date(facts: DateFacts<'_>, zone: &TimeZone) -> Option<BackupDate> 
         zone.to_ambiguous_timestamp(archived_at).compatible().ok()
     };
     let found = |at: Option<Timestamp>, source| at.map(|at| BackupDate { at, source });
-    found(
-        facts.status.and_then(|status| status.date),
-        DateSource::Status,
-    )
-    .or_else(|| {
-        found(
-            facts.manifest.and_then(|manifest| manifest.date),
-            DateSource::ManifestPlist,
-        )
-    })
-    .or_else(|| {
-        found(
-            facts.info.and_then(|info| info.last_backup_date),
-            DateSource::Info,
-        )
-    })
-    .or_else(|| found(of_name(), DateSource::FolderName))
-    .or_else(|| found(facts.modified, DateSource::FileTime))
+    found(facts.status.and_then(|status| status.date), DateSource::Status)
+        .or_else(|| {
+            found(facts.manifest.and_then(|manifest| manifest.date), DateSource::ManifestPlist)
+        })
+        .or_else(|| found(facts.info.and_then(|info| info.last_backup_date), DateSource::Info))
+        .or_else(|| found(of_name(), DateSource::FolderName))
+        .or_else(|| found(facts.modified, DateSource::FileTime))
 }
 
 #[cfg(test)]
@@ -92,27 +81,15 @@ mod tests {
     }
 
     fn archived(at: DateTime) -> FolderName {
-        FolderName::parse(&format!(
-            "00008030-001A2B3C4D5E6F70-{}",
-            at.strftime("%Y%m%d-%H%M%S")
-        ))
-        .unwrap()
+        FolderName::parse(&format!("00008030-001A2B3C4D5E6F70-{}", at.strftime("%Y%m%d-%H%M%S")))
+            .unwrap()
     }
 
     #[test]
     fn the_first_witness_with_a_date_is_believed() {
-        let status = Status {
-            date: Some(second(1)),
-            ..Status::default()
-        };
-        let manifest = ManifestPlist {
-            date: Some(second(2)),
-            ..ManifestPlist::default()
-        };
-        let info = Info {
-            last_backup_date: Some(second(3)),
-            ..Info::default()
-        };
+        let status = Status { date: Some(second(1)), ..Status::default() };
+        let manifest = ManifestPlist { date: Some(second(2)), ..ManifestPlist::default() };
+        let info = Info { last_backup_date: Some(second(3)), ..Info::default() };
         let name = archived(date(1970, 1, 1).at(0, 0, 4, 0));
         let mut facts = DateFacts {
             status: Some(&status),
@@ -124,10 +101,7 @@ mod tests {
         let told = |facts, at, source| {
             assert_eq!(
                 backup_date(facts, &TimeZone::UTC),
-                Some(BackupDate {
-                    at: second(at),
-                    source
-                })
+                Some(BackupDate { at: second(at), source })
             );
         };
         told(facts, 1, DateSource::Status);
@@ -155,24 +129,15 @@ mod tests {
             folder_name: Some(&current),
             modified: Some(second(5)),
         };
-        assert_eq!(
-            backup_date(facts, &TimeZone::UTC).unwrap().source,
-            DateSource::FileTime
-        );
+        assert_eq!(backup_date(facts, &TimeZone::UTC).unwrap().source, DateSource::FileTime);
     }
 
     #[test]
     fn the_folders_name_is_read_in_the_given_zone() {
         let name = archived(date(2026, 5, 3).at(22, 15, 0, 0));
-        let facts = DateFacts {
-            folder_name: Some(&name),
-            ..DateFacts::default()
-        };
+        let facts = DateFacts { folder_name: Some(&name), ..DateFacts::default() };
         let zone = TimeZone::fixed(offset(2));
-        assert_eq!(
-            backup_date(facts, &zone).unwrap().at,
-            "2026-05-03T20:15:00Z".parse().unwrap()
-        );
+        assert_eq!(backup_date(facts, &zone).unwrap().at, "2026-05-03T20:15:00Z".parse().unwrap());
     }
 
     #[test]
@@ -184,9 +149,6 @@ mod tests {
             ..DateFacts::default()
         };
         let zone = TimeZone::fixed(offset(-25));
-        assert_eq!(
-            backup_date(facts, &zone).unwrap().source,
-            DateSource::FileTime
-        );
+        assert_eq!(backup_date(facts, &zone).unwrap().source, DateSource::FileTime);
     }
 }

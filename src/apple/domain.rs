@@ -90,15 +90,9 @@ const WHOLE_DOMAINS: &[(&[u8], Category)] = &[
     (b"CameraRollDomain", Category::Photos),
     (b"HealthDomain", Category::Health),
     (b"AppDomainGroup-group.com.apple.notes", Category::Notes),
-    (
-        b"AppDomainGroup-group.com.apple.VoiceMemos.shared",
-        Category::VoiceMemos,
-    ),
+    (b"AppDomainGroup-group.com.apple.VoiceMemos.shared", Category::VoiceMemos),
     (b"AppDomain-com.apple.mobilesafari", Category::Safari),
-    (
-        b"AppDomainGroup-group.com.apple.reminders",
-        Category::Calendar,
-    ),
+    (b"AppDomainGroup-group.com.apple.reminders", Category::Calendar),
     (b"KeychainDomain", Category::Keychain),
     (b"SystemPreferencesDomain", Category::Settings),
     (b"RootDomain", Category::Settings),
@@ -138,10 +132,7 @@ const DOMAIN_BEGINNINGS: &[(&[u8], Category)] = &[
 
 /// The category of a row with this domain and relative path.
 pub fn category(domain: &[u8], path: &[u8]) -> Category {
-    let whole = WHOLE_DOMAINS
-        .iter()
-        .find(|(name, _)| *name == domain)
-        .map(|found| found.1);
+    let whole = WHOLE_DOMAINS.iter().find(|(name, _)| *name == domain).map(|found| found.1);
     let folder = || {
         FOLDERS
             .iter()
@@ -149,21 +140,14 @@ pub fn category(domain: &[u8], path: &[u8]) -> Category {
             .map(|found| found.2)
     };
     let beginning = || {
-        DOMAIN_BEGINNINGS
-            .iter()
-            .find(|(start, _)| domain.starts_with(start))
-            .map(|found| found.1)
+        DOMAIN_BEGINNINGS.iter().find(|(start, _)| domain.starts_with(start)).map(|found| found.1)
     };
-    whole
-        .or_else(folder)
-        .or_else(beginning)
-        .unwrap_or(Category::Other)
+    whole.or_else(folder).or_else(beginning).unwrap_or(Category::Other)
 }
 
 /// True for the folder itself and all below it.
 fn lies_in(path: &[u8], folder: &[u8]) -> bool {
-    path.strip_prefix(folder)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 #[cfg(test)]
@@ -173,112 +157,36 @@ mod tests {
     use super::*;
 
     const EXAMPLES: &[(&str, &str, Category)] = &[
-        (
-            "CameraRollDomain",
-            "Media/DCIM/100APPLE/IMG_0001.HEIC",
-            Category::Photos,
-        ),
+        ("CameraRollDomain", "Media/DCIM/100APPLE/IMG_0001.HEIC", Category::Photos),
         ("HomeDomain", "Library/SMS/sms.db", Category::Messages),
-        (
-            "MediaDomain",
-            "Library/SMS/Attachments/0a/10/A1/IMG.jpg",
-            Category::Messages,
-        ),
+        ("MediaDomain", "Library/SMS/Attachments/0a/10/A1/IMG.jpg", Category::Messages),
         (
             "AppDomainGroup-group.net.whatsapp.WhatsApp.shared",
             "ChatStorage.sqlite",
             Category::WhatsApp,
         ),
-        (
-            "AppDomain-net.whatsapp.WhatsApp",
-            "Documents",
-            Category::WhatsApp,
-        ),
-        (
-            "HealthDomain",
-            "Health/healthdb_secure.sqlite",
-            Category::Health,
-        ),
-        (
-            "HomeDomain",
-            "Library/AddressBook/AddressBook.sqlitedb",
-            Category::Contacts,
-        ),
-        (
-            "HomeDomain",
-            "Library/CallHistoryDB/CallHistory.storedata",
-            Category::Calls,
-        ),
-        (
-            "AppDomainGroup-group.com.apple.notes",
-            "NoteStore.sqlite",
-            Category::Notes,
-        ),
-        (
-            "MediaDomain",
-            "Media/Recordings/20260503.m4a",
-            Category::VoiceMemos,
-        ),
+        ("AppDomain-net.whatsapp.WhatsApp", "Documents", Category::WhatsApp),
+        ("HealthDomain", "Health/healthdb_secure.sqlite", Category::Health),
+        ("HomeDomain", "Library/AddressBook/AddressBook.sqlitedb", Category::Contacts),
+        ("HomeDomain", "Library/CallHistoryDB/CallHistory.storedata", Category::Calls),
+        ("AppDomainGroup-group.com.apple.notes", "NoteStore.sqlite", Category::Notes),
+        ("MediaDomain", "Media/Recordings/20260503.m4a", Category::VoiceMemos),
         (
             "AppDomainGroup-group.com.apple.VoiceMemos.shared",
             "Recordings/1.m4a",
             Category::VoiceMemos,
         ),
-        (
-            "HomeDomain",
-            "Library/Safari/Bookmarks.db",
-            Category::Safari,
-        ),
-        (
-            "AppDomain-com.apple.mobilesafari",
-            "Library",
-            Category::Safari,
-        ),
-        (
-            "HomeDomain",
-            "Library/Calendar/Calendar.sqlitedb",
-            Category::Calendar,
-        ),
-        (
-            "AppDomainGroup-group.com.apple.reminders",
-            "Container_v1",
-            Category::Calendar,
-        ),
-        (
-            "KeychainDomain",
-            "keychain-backup.plist",
-            Category::Keychain,
-        ),
-        (
-            "HomeDomain",
-            "Library/Preferences/com.apple.springboard.plist",
-            Category::Settings,
-        ),
-        (
-            "WirelessDomain",
-            "Library/Databases/DataUsage.sqlite",
-            Category::Settings,
-        ),
-        (
-            "AppDomain-org.example.game",
-            "Documents/save",
-            Category::Apps,
-        ),
-        (
-            "AppDomainPlugin-org.example.game.widget",
-            "",
-            Category::Apps,
-        ),
-        (
-            "SysSharedContainerDomain-systemgroup.com.apple.x",
-            "",
-            Category::Apps,
-        ),
-        (
-            "HomeDomain",
-            "Library/SpringBoard/LockBackground.cpbitmap",
-            Category::Other,
-        ),
+        ("HomeDomain", "Library/Safari/Bookmarks.db", Category::Safari),
+        ("AppDomain-com.apple.mobilesafari", "Library", Category::Safari),
+        ("HomeDomain", "Library/Calendar/Calendar.sqlitedb", Category::Calendar),
+        ("AppDomainGroup-group.com.apple.reminders", "Container_v1", Category::Calendar),
+        ("KeychainDomain", "keychain-backup.plist", Category::Keychain),
+        ("HomeDomain", "Library/Preferences/com.apple.springboard.plist", Category::Settings),
+        ("WirelessDomain", "Library/Databases/DataUsage.sqlite", Category::Settings),
+        ("AppDomain-org.example.game", "Documents/save", Category::Apps),
+        ("AppDomainPlugin-org.example.game.widget", "", Category::Apps),
+        ("SysSharedContainerDomain-systemgroup.com.apple.x", "", Category::Apps),
+        ("HomeDomain", "Library/SpringBoard/LockBackground.cpbitmap", Category::Other),
         ("TonesDomain", "", Category::Other),
     ];
 

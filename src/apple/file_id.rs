@@ -22,10 +22,7 @@ impl FileId {
     /// assert_eq!(id.stored_path(), "3d/3d0d7e5fb2ce288813306e4d4636395e047a3d28");
     /// ```
     pub fn of(domain: &[u8], relative_path: &[u8]) -> Self {
-        let hash = Sha1::new()
-            .chain_update(domain)
-            .chain_update(b"-")
-            .chain_update(relative_path);
+        let hash = Sha1::new().chain_update(domain).chain_update(b"-").chain_update(relative_path);
         Self(hash.finalize().into())
     }
 
@@ -68,11 +65,7 @@ impl fmt::Display for FileId {
         for byte in self.0 {
             for nibble in [byte >> 4, byte & 0x0f] {
                 f.write_char(
-                    HEX_DIGITS
-                        .get(usize::from(nibble))
-                        .copied()
-                        .unwrap_or_default()
-                        .into(),
+                    HEX_DIGITS.get(usize::from(nibble)).copied().unwrap_or_default().into(),
                 )?;
             }
         }
@@ -98,10 +91,7 @@ mod tests {
 
     #[test]
     fn the_message_database_has_the_id_that_every_backup_gives_it() {
-        assert_eq!(
-            FileId::of(b"HomeDomain", b"Library/SMS/sms.db").to_string(),
-            SMS
-        );
+        assert_eq!(FileId::of(b"HomeDomain", b"Library/SMS/sms.db").to_string(), SMS);
     }
 
     #[test]

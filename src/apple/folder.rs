@@ -58,18 +58,12 @@ impl FolderName {
     /// Reads a folder's name; `None` if it is not of these two forms.
     pub fn parse(name: &str) -> Option<Self> {
         if let Some(udid) = Udid::parse(name) {
-            return Some(Self {
-                udid,
-                archived_at: None,
-            });
+            return Some(Self { udid, archived_at: None });
         }
         let (rest, time) = name.rsplit_once('-')?;
         let (udid, date) = rest.rsplit_once('-')?;
         let archived_at = Some(parse_date_time(date, time)?);
-        Some(Self {
-            udid: Udid::parse(udid)?,
-            archived_at,
-        })
+        Some(Self { udid: Udid::parse(udid)?, archived_at })
     }
 }
 
@@ -211,12 +205,7 @@ mod tests {
 
     const OLD: &str = "1cb128eafa77c5be74283e9a3a2130af36a3c059";
     const NEW: &str = "00008030-001A2B3C4D5E6F70";
-    const FOUR: [&str; 4] = [
-        "Info.plist",
-        "Manifest.plist",
-        "Status.plist",
-        "Manifest.db",
-    ];
+    const FOUR: [&str; 4] = ["Info.plist", "Manifest.plist", "Status.plist", "Manifest.db"];
 
     #[test]
     fn both_forms_of_a_udid_are_read_in_any_case_and_kept_as_folders_spell_them() {
@@ -246,13 +235,7 @@ mod tests {
     fn a_folder_named_by_its_udid_is_the_current_backup() {
         for udid in [OLD, NEW] {
             let name = FolderName::parse(udid).unwrap();
-            assert_eq!(
-                name,
-                FolderName {
-                    udid: Udid::parse(udid).unwrap(),
-                    archived_at: None
-                }
-            );
+            assert_eq!(name, FolderName { udid: Udid::parse(udid).unwrap(), archived_at: None });
         }
     }
 
@@ -283,9 +266,7 @@ mod tests {
 
     #[test]
     fn four_files_make_a_complete_backup_whatever_else_is_there() {
-        let names = FOUR
-            .into_iter()
-            .chain([".DS_Store", "3d", "Manifest.db-wal"]);
+        let names = FOUR.into_iter().chain([".DS_Store", "3d", "Manifest.db-wal"]);
         assert_eq!(BackupKind::of(names), BackupKind::Complete);
     }
 
@@ -294,35 +275,20 @@ mod tests {
         for (index, file) in RootFile::ALL[..4].iter().enumerate() {
             let mut names = FOUR.to_vec();
             names.remove(index);
-            assert_eq!(
-                BackupKind::of(names),
-                BackupKind::NotABackup {
-                    missing: vec![*file]
-                }
-            );
+            assert_eq!(BackupKind::of(names), BackupKind::NotABackup { missing: vec![*file] });
         }
     }
 
     #[test]
     fn an_unrelated_folder_misses_all_four() {
         let kind = BackupKind::of(["manifest.db", "info.plist"]);
-        assert_eq!(
-            kind,
-            BackupKind::NotABackup {
-                missing: RootFile::ALL[..4].to_vec()
-            }
-        );
+        assert_eq!(kind, BackupKind::NotABackup { missing: RootFile::ALL[..4].to_vec() });
     }
 
     #[test]
     fn a_folder_with_an_mbdb_is_an_old_backup_and_its_missing_lists_are_named() {
         let kind = BackupKind::of(["Manifest.mbdb", "Info.plist", "Manifest.plist"]);
-        assert_eq!(
-            kind,
-            BackupKind::Mbdb {
-                missing: vec![RootFile::StatusPlist]
-            }
-        );
+        assert_eq!(kind, BackupKind::Mbdb { missing: vec![RootFile::StatusPlist] });
     }
 
     #[test]
@@ -340,9 +306,7 @@ mod tests {
         fs::create_dir(dir.path().join("Manifest.db")).unwrap();
         assert_eq!(
             look_at(dir.path()).unwrap(),
-            BackupKind::NotABackup {
-                missing: vec![RootFile::ManifestDb]
-            }
+            BackupKind::NotABackup { missing: vec![RootFile::ManifestDb] }
         );
         fs::remove_dir(dir.path().join("Manifest.db")).unwrap();
         fs::write(dir.path().join("Manifest.db"), b"").unwrap();

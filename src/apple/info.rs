@@ -68,21 +68,14 @@ mod tests {
     const UDID: &str = "1cb128eafa77c5be74283e9a3a2130af36a3c059";
 
     fn sample() -> Value {
-        let apps = ["org.example.one", "org.example.two"]
-            .map(Value::from)
-            .to_vec();
+        let apps = ["org.example.one", "org.example.two"].map(Value::from).to_vec();
         dictionary([
             ("Build Version", "18C66".into()),
             ("Device Name", "Blue iPhone".into()),
             ("Display Name", "Blue".into()),
             ("IMEI", "42".into()),
             ("Installed Applications", Value::Array(apps)),
-            (
-                "Last Backup Date",
-                Date::from_xml_format("2026-05-03T20:14:00Z")
-                    .unwrap()
-                    .into(),
-            ),
+            ("Last Backup Date", Date::from_xml_format("2026-05-03T20:14:00Z").unwrap().into()),
             ("Phone Number", "+44 20 7946 0000".into()),
             ("Product Name", "iPhone 7".into()),
             ("Product Type", "iPhone9,3".into()),
@@ -120,10 +113,8 @@ mod tests {
 
     #[test]
     fn absent_and_odd_keys_are_none() {
-        let odd = dictionary([
-            ("Device Name", 7.into()),
-            ("Installed Applications", "many".into()),
-        ]);
+        let odd =
+            dictionary([("Device Name", 7.into()), ("Installed Applications", "many".into())]);
         assert_eq!(Info::parse(&xml(&odd)).unwrap(), Info::default());
     }
 

@@ -165,9 +165,7 @@ impl ManifestDb {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(immutable_uri(path)?, flags)
             .map_err(ManifestDbError::of_sqlite)?;
-        connection
-            .execute_batch(CAUTION)
-            .map_err(ManifestDbError::of_sqlite)?;
+        connection.execute_batch(CAUTION).map_err(ManifestDbError::of_sqlite)?;
         let count = |sql| {
             connection
                 .query_row(sql, [], |row| row.get::<_, i64>(0))
@@ -176,10 +174,7 @@ impl ManifestDb {
         if count(PLAIN_TABLES)? != 1 || count(STORED_COLUMNS)? != 5 {
             return Err(ManifestDbError::NoFilesTable);
         }
-        Ok(Self {
-            connection,
-            row_count_max: len / ROW_LEN_MIN,
-        })
+        Ok(Self { connection, row_count_max: len / ROW_LEN_MIN })
     }
 
     /// Gives every row to `visit`, in the order of the table, until it breaks. Reads the file once, front to
@@ -207,17 +202,12 @@ impl ManifestDb {
         sql: &str,
         mut visit: impl FnMut(Row) -> ControlFlow<()>,
     ) -> Result<u64, ManifestDbError> {
-        let mut statement = self
-            .connection
-            .prepare(sql)
-            .map_err(ManifestDbError::of_sqlite)?;
+        let mut statement = self.connection.prepare(sql).map_err(ManifestDbError::of_sqlite)?;
         let mut rows = statement.query([]).map_err(ManifestDbError::of_sqlite)?;
         let mut count = 0;
         while let Some(row) = rows.next().map_err(ManifestDbError::of_sqlite)? {
             if count == self.row_count_max {
-                return Err(ManifestDbError::TooManyRows {
-                    row_count_max: self.row_count_max,
-                });
+                return Err(ManifestDbError::TooManyRows { row_count_max: self.row_count_max });
             }
             let row = read_row(row).map_err(ManifestDbError::of_sqlite)?;
             count += 1;
@@ -272,10 +262,7 @@ fn immutable_uri(path: &Path) -> Result<String, ManifestDbError> {
 }
 
 #[cfg(unix)]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "other systems have paths without bytes"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have paths without bytes")]
 fn path_bytes(path: &Path) -> Result<&[u8], ManifestDbError> {
     use std::os::unix::ffi::OsStrExt as _;
     Ok(path.as_os_str().as_bytes())
@@ -283,9 +270,8 @@ fn path_bytes(path: &Path) -> Result<&[u8], ManifestDbError> {
 
 #[cfg(not(unix))]
 fn path_bytes(path: &Path) -> Result<&[u8], ManifestDbError> {
-    let text = path
-        .to_str()
-        .ok_or_else(|| ManifestDbError::Io(io::ErrorKind::InvalidFilename.into()))?;
+    let text =
+        path.to_str().ok_or_else(|| ManifestDbError::Io(io::ErrorKind::InvalidFilename.into()))?;
     Ok(text.as_bytes())
 }
 
@@ -303,31 +289,18 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let file_id = match FileId::parse(&file_id) {
         Some(id) => RowFileId::Id(id),
         None => {
-            oddities.push(Oddity {
-                column: Column::FileId,
-                kind: OddityKind::NotAFileId,
-            });
+            oddities.push(Oddity { column: Column::FileId, kind: OddityKind::NotAFileId });
             RowFileId::Odd(file_id)
         }
     };
     let flags = match row.get_ref(8)? {
         ValueRef::Integer(flags) => flags,
         _ => {
-            oddities.push(Oddity {
-                column: Column::Flags,
-                kind: OddityKind::WrongType,
-            });
+            oddities.push(Oddity { column: Column::Flags, kind: OddityKind::WrongType });
             0
         }
     };
-    Ok(Row {
-        file_id,
-        domain,
-        relative_path,
-        flags,
-        file,
-        oddities,
-    })
+    Ok(Row { file_id, domain, relative_path, flags, file, oddities })
 }
 
 /// The bytes of a value, empty if it was held back for its length, and what is odd about it.
@@ -338,12 +311,9 @@ fn take_value(
 ) -> (Vec<u8>, Option<OddityKind>) {
     let wrong = Some(OddityKind::WrongType);
     match (value, len) {
-        (ValueRef::Null, ValueRef::Integer(len)) => (
-            Vec::new(),
-            Some(OddityKind::TooLong {
-                len: u64::try_from(len).unwrap_or(0),
-            }),
-        ),
+        (ValueRef::Null, ValueRef::Integer(len)) => {
+            (Vec::new(), Some(OddityKind::TooLong { len: u64::try_from(len).unwrap_or(0) }))
+        }
         (ValueRef::Null, _) => (Vec::new(), wrong),
         (ValueRef::Integer(number), _) => (number.to_string().into_bytes(), wrong),
         (ValueRef::Real(number), _) => (number.to_string().into_bytes(), wrong),

@@ -83,26 +83,12 @@ mod tests {
             ("UniqueDeviceID", "00008030-001A2B3C4D5E6F70".into()),
         ]);
         dictionary([
-            (
-                "Applications",
-                dictionary([("org.example.one", dictionary([]))]),
-            ),
-            (
-                "BackupKeyBag",
-                Value::Data(b"VERS-not-a-real-keybag".to_vec()),
-            ),
-            (
-                "Date",
-                Date::from_xml_format("2026-05-03T20:15:00Z")
-                    .unwrap()
-                    .into(),
-            ),
+            ("Applications", dictionary([("org.example.one", dictionary([]))])),
+            ("BackupKeyBag", Value::Data(b"VERS-not-a-real-keybag".to_vec())),
+            ("Date", Date::from_xml_format("2026-05-03T20:15:00Z").unwrap().into()),
             ("IsEncrypted", true.into()),
             ("Lockdown", lockdown),
-            (
-                "ManifestKey",
-                Value::Data(b"not-a-real-manifest-key".to_vec()),
-            ),
+            ("ManifestKey", Value::Data(b"not-a-real-manifest-key".to_vec())),
             ("Version", "10.0".into()),
             ("WasPasscodeSet", true.into()),
         ])
@@ -144,10 +130,7 @@ mod tests {
             ("IsEncrypted", "yes".into()),
             ("Lockdown", "none".into()),
         ]);
-        assert_eq!(
-            ManifestPlist::parse(&binary(&odd)).unwrap(),
-            ManifestPlist::default()
-        );
+        assert_eq!(ManifestPlist::parse(&binary(&odd)).unwrap(), ManifestPlist::default());
         assert_eq!(
             ManifestPlist::parse(&binary(&dictionary([]))).unwrap(),
             ManifestPlist::default()
@@ -156,10 +139,7 @@ mod tests {
 
     #[test]
     fn a_file_of_length_zero_is_empty() {
-        assert!(matches!(
-            ManifestPlist::parse(b"").unwrap_err(),
-            PlistError::Empty
-        ));
+        assert!(matches!(ManifestPlist::parse(b"").unwrap_err(), PlistError::Empty));
     }
 
     #[test]

@@ -69,35 +69,24 @@ impl MbFile {
     /// Reads a blob, binary or XML, at most 1 MiB.
     pub fn parse(blob: &[u8]) -> Result<Self, MbFileError> {
         let archive = list::parse_dictionary(blob, Limits::FILE_BLOB)?;
-        let objects = archive
-            .get("$objects")
-            .and_then(Value::as_array)
-            .ok_or(MbFileError::NotAnArchive)?;
-        let top = archive
-            .get("$top")
-            .and_then(Value::as_dictionary)
-            .ok_or(MbFileError::NotAnArchive)?;
+        let objects =
+            archive.get("$objects").and_then(Value::as_array).ok_or(MbFileError::NotAnArchive)?;
+        let top =
+            archive.get("$top").and_then(Value::as_dictionary).ok_or(MbFileError::NotAnArchive)?;
         let record = Record::new(objects, top).ok_or(MbFileError::NoRoot)?;
         let key = record.get("EncryptionKey");
         Ok(Self {
             size: record.signed("Size"),
-            mode: record
-                .unsigned("Mode")
-                .and_then(|mode| u32::try_from(mode).ok()),
+            mode: record.unsigned("Mode").and_then(|mode| u32::try_from(mode).ok()),
             mtime: record.signed("LastModified"),
             protection_class: record.signed("ProtectionClass"),
             inode: record.unsigned("InodeNumber"),
-            digest: record
-                .get("Digest")
-                .and_then(|digest| record.data(digest)?.try_into().ok()),
+            digest: record.get("Digest").and_then(|digest| record.data(digest)?.try_into().ok()),
             has_encryption_key: key.is_some(),
             encryption_key: key
                 .and_then(|key| record.data(key))
                 .map(|key| WrappedKey(key.to_vec())),
-            target: record
-                .get("Target")
-                .and_then(|target| record.text(target))
-                .map(<[u8]>::to_vec),
+            target: record.get("Target").and_then(|target| record.text(target)).map(<[u8]>::to_vec),
         })
     }
 }
@@ -138,22 +127,15 @@ impl<'a> Record<'a> {
 
     /// Data as such, or as the `NSData` object that newer archives wrap around it.
     fn data(&self, value: &'a Value) -> Option<&'a [u8]> {
-        let inner = value
-            .as_dictionary()
-            .and_then(|object| self.follow(object.get("NS.data")?));
+        let inner = value.as_dictionary().and_then(|object| self.follow(object.get("NS.data")?));
         inner.unwrap_or(value).as_data()
     }
 
     /// Text as such, as an `NSString` object, or as data.
     fn text(&self, value: &'a Value) -> Option<&'a [u8]> {
-        let inner = value
-            .as_dictionary()
-            .and_then(|object| self.follow(object.get("NS.string")?));
+        let inner = value.as_dictionary().and_then(|object| self.follow(object.get("NS.string")?));
         let value = inner.unwrap_or(value);
-        value
-            .as_string()
-            .map(str::as_bytes)
-            .or_else(|| self.data(value))
+        value.as_string().map(str::as_bytes).or_else(|| self.data(value))
     }
 }
 
@@ -252,20 +234,14 @@ mod tests {
     #[test]
     fn a_digest_of_another_length_is_none() {
         for len in [0, 19, 21, 32] {
-            assert_eq!(
-                with("Digest", uid(2), Value::Data(vec![9; len])).digest,
-                None
-            );
+            assert_eq!(with("Digest", uid(2), Value::Data(vec![9; len])).digest, None);
         }
     }
 
     #[test]
     fn the_file_key_is_not_shown() {
         let shown = format!("{:?}", MbFile::parse(&binary(&sample(uid))).unwrap());
-        assert!(
-            shown.contains("WrappedKey(44 bytes)") && !shown.contains("7, 7"),
-            "{shown}"
-        );
+        assert!(shown.contains("WrappedKey(44 bytes)") && !shown.contains("7, 7"), "{shown}");
     }
 
     #[test]
@@ -282,29 +258,14 @@ mod tests {
     #[test]
     fn a_directory_has_no_digest_no_key_and_no_target() {
         let file = with("Mode", 0o40_755.into(), "unused".into());
-        assert_eq!(
-            file,
-            MbFile {
-                mode: Some(0o40_755),
-                ..MbFile::default()
-            }
-        );
+        assert_eq!(file, MbFile { mode: Some(0o40_755), ..MbFile::default() });
     }
 
     #[test]
     fn odd_values_are_none() {
-        assert_eq!(
-            with("Size", "big".into(), "unused".into()),
-            MbFile::default()
-        );
-        assert_eq!(
-            with("Mode", u64::MAX.into(), "unused".into()),
-            MbFile::default()
-        );
-        assert_eq!(
-            with("InodeNumber", (-1).into(), "unused".into()),
-            MbFile::default()
-        );
+        assert_eq!(with("Size", "big".into(), "unused".into()), MbFile::default());
+        assert_eq!(with("Mode", u64::MAX.into(), "unused".into()), MbFile::default());
+        assert_eq!(with("InodeNumber", (-1).into(), "unused".into()), MbFile::default());
         assert_eq!(with("Target", uid(99), "unused".into()), MbFile::default());
     }
 
@@ -335,10 +296,7 @@ mod tests {
 
     #[test]
     fn an_empty_blob_is_an_empty_list() {
-        assert!(matches!(
-            MbFile::parse(b"").unwrap_err(),
-            MbFileError::Plist(PlistError::Empty)
-        ));
+        assert!(matches!(MbFile::parse(b"").unwrap_err(), MbFileError::Plist(PlistError::Empty)));
     }
 
     #[test]

@@ -51,27 +51,14 @@ pub fn default_places(
 }
 
 fn windows_places(env: &dyn Fn(&str) -> Option<OsString>, home: Option<&Path>) -> Vec<PathBuf> {
-    let variable = |name: &str| {
-        env(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let profile = variable("USERPROFILE").or_else(|| home.map(Path::to_owned));
-    let roaming = variable("APPDATA").or_else(|| {
-        profile
-            .as_ref()
-            .map(|profile| profile.join("AppData").join("Roaming"))
-    });
-    let from_apple = roaming
-        .as_ref()
-        .map(|roaming| roaming.join("Apple Computer"));
+    let roaming = variable("APPDATA")
+        .or_else(|| profile.as_ref().map(|profile| profile.join("AppData").join("Roaming")));
+    let from_apple = roaming.as_ref().map(|roaming| roaming.join("Apple Computer"));
     let from_store = profile.map(|profile| profile.join("Apple"));
     let from_store_roaming = roaming.map(|roaming| roaming.join("Apple"));
-    [from_apple, from_store, from_store_roaming]
-        .into_iter()
-        .flatten()
-        .map(backups_in)
-        .collect()
+    [from_apple, from_store, from_store_roaming].into_iter().flatten().map(backups_in).collect()
 }
 
 fn backups_in(folder: PathBuf) -> PathBuf {
@@ -89,12 +76,7 @@ mod tests {
     #[test]
     fn on_a_mac_backups_lie_in_the_users_library() {
         let places = default_places(&unset, Some(Path::new("/Users/ann")), Os::MacOs);
-        assert_eq!(
-            places,
-            [Path::new(
-                "/Users/ann/Library/Application Support/MobileSync/Backup"
-            )]
-        );
+        assert_eq!(places, [Path::new("/Users/ann/Library/Application Support/MobileSync/Backup")]);
     }
 
     #[test]

@@ -66,11 +66,7 @@ impl Limits {
     pub(crate) const FILE_BLOB: Self = Self::new(1 << 20, 4096);
 
     const fn new(len_max: u64, value_count_max: u64) -> Self {
-        Self {
-            len_max,
-            depth_max: 64,
-            value_count_max,
-        }
+        Self { len_max, depth_max: 64, value_count_max }
     }
 }
 
@@ -83,10 +79,7 @@ pub(crate) fn parse_dictionary(bytes: &[u8], limits: Limits) -> Result<Dictionar
     }
     let len = bytes.len() as u64;
     if len > limits.len_max {
-        return Err(PlistError::TooLong {
-            len,
-            len_max: limits.len_max,
-        });
+        return Err(PlistError::TooLong { len, len_max: limits.len_max });
     }
     let value = if bytes.starts_with(BINARY_MAGIC) {
         if binary_counts_exceed(bytes, limits.value_count_max) {
@@ -106,12 +99,8 @@ fn build(
     events: impl Iterator<Item = Result<Event<'static>, plist::Error>>,
     limits: Limits,
 ) -> Result<Value, PlistError> {
-    let mut meter = Meter {
-        limits,
-        depth: 0,
-        values_left: limits.value_count_max,
-        bytes_left: limits.len_max,
-    };
+    let mut meter =
+        Meter { limits, depth: 0, values_left: limits.value_count_max, bytes_left: limits.len_max };
     let mut broken = None;
     let bounded = events.map_while(|event| {
         let verdict = event.as_ref().map_or(Ok(()), |event| meter.take(event));
@@ -157,22 +146,14 @@ impl Meter {
     fn open(&mut self, count: u64) -> Result<(), PlistError> {
         self.depth += 1;
         if self.depth > self.limits.depth_max {
-            return Err(PlistError::TooDeep {
-                depth_max: self.limits.depth_max,
-            });
+            return Err(PlistError::TooDeep { depth_max: self.limits.depth_max });
         }
         self.spend(count.saturating_add(1), 0)
     }
 
     fn spend(&mut self, values: u64, bytes: u64) -> Result<(), PlistError> {
-        self.values_left = self
-            .values_left
-            .checked_sub(values)
-            .ok_or(PlistError::TooLarge)?;
-        self.bytes_left = self
-            .bytes_left
-            .checked_sub(bytes)
-            .ok_or(PlistError::TooLarge)?;
+        self.values_left = self.values_left.checked_sub(values).ok_or(PlistError::TooLarge)?;
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(PlistError::TooLarge)?;
         Ok(())
     }
 }
@@ -222,11 +203,7 @@ fn big_endian(bytes: &[u8], start: u64, len: u64) -> Option<u64> {
     let start = usize::try_from(start).ok()?;
     let end = start.checked_add(usize::try_from(len).ok()?)?;
     let digits = bytes.get(start..end)?;
-    Some(
-        digits
-            .iter()
-            .fold(0, |number, digit| (number << 8) | u64::from(*digit)),
-    )
+    Some(digits.iter().fold(0, |number, digit| (number << 8) | u64::from(*digit)))
 }
 
 /// The text under `key`; `None` if absent or no text.

@@ -57,12 +57,7 @@ mod tests {
     fn sample() -> Value {
         dictionary([
             ("BackupState", "new".into()),
-            (
-                "Date",
-                Date::from_xml_format("2026-05-03T20:15:00Z")
-                    .unwrap()
-                    .into(),
-            ),
+            ("Date", Date::from_xml_format("2026-05-03T20:15:00Z").unwrap().into()),
             ("IsFullBackup", false.into()),
             ("SnapshotState", "finished".into()),
             ("UUID", "3B1C".into()),
@@ -124,13 +119,7 @@ mod tests {
     #[test]
     fn a_file_above_one_mebibyte_is_too_long() {
         let error = Status::parse(&vec![b' '; (1 << 20) + 1]).unwrap_err();
-        assert!(matches!(
-            error,
-            PlistError::TooLong {
-                len: 1_048_577,
-                len_max: 1_048_576
-            }
-        ));
+        assert!(matches!(error, PlistError::TooLong { len: 1_048_577, len_max: 1_048_576 }));
     }
 
     #[test]

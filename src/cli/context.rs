@@ -34,10 +34,16 @@ impl Context {
     pub(super) fn location(&self) -> Result<PathBuf, Failure> {
         let named = self.global.repo.as_deref().or(self.settings.default_repo.as_deref());
         let named = named.ok_or_else(|| {
-            Failure::new(code::USAGE, "no repository was named").next("use `--repo FOLDER`, or set RUSSET_REPOSITORY")
+            Failure::new(code::USAGE, "no repository was named")
+                .next("use `--repo FOLDER`, or set RUSSET_REPOSITORY")
         })?;
-        if let Some(scheme) = ["s3:", "sftp:", "rclone:", "drive:"].iter().find(|s| named.starts_with(**s)) {
-            return Err(Failure::new(code::USAGE, format!("repositories at {scheme} are not supported by this version")));
+        if let Some(scheme) =
+            ["s3:", "sftp:", "rclone:", "drive:"].iter().find(|s| named.starts_with(**s))
+        {
+            return Err(Failure::new(
+                code::USAGE,
+                format!("repositories at {scheme} are not supported by this version"),
+            ));
         }
         let known = self.settings.repo.get(named).map(|repo| repo.url.clone());
         Ok(known.unwrap_or_else(|| PathBuf::from(named)))
@@ -63,7 +69,9 @@ impl Context {
             return secret::run_command(&command.to_string_lossy());
         }
         if let Ok(text) = std::env::var("RUSSET_PASSWORD") {
-            output::note("warning: a password in RUSSET_PASSWORD can be seen by other programs; a file is safer");
+            output::note(
+                "warning: a password in RUSSET_PASSWORD can be seen by other programs; a file is safer",
+            );
             let text = zeroize::Zeroizing::new(text);
             return Ok(Password::new(&text)?);
         }

@@ -77,8 +77,11 @@ impl Failure {
     }
 
     pub(super) fn bug() -> Self {
-        Self::new(code::BUG, "russet has a bug and stopped; nothing that was saved before is affected")
-            .next("please report what is printed above, and the command")
+        Self::new(
+            code::BUG,
+            "russet has a bug and stopped; nothing that was saved before is affected",
+        )
+        .next("please report what is printed above, and the command")
     }
 
     pub(super) fn interrupted() -> Self {
@@ -125,18 +128,25 @@ fn backend_code(error: &BackendError) -> (u8, Option<&'static str>) {
     match error {
         BackendError::NoSpace { .. } => (
             code::NO_SPACE,
-            Some("free some space on the drive, or forget snapshots and run `russet prune`; nothing was half saved"),
+            Some(
+                "free some space on the drive, or forget snapshots and run `russet prune`; nothing was half saved",
+            ),
         ),
-        BackendError::Disconnected { .. } => {
-            (code::CONNECTION, Some("plug the drive in again and run the same command: what was stored is not stored again"))
-        }
+        BackendError::Disconnected { .. } => (
+            code::CONNECTION,
+            Some(
+                "plug the drive in again and run the same command: what was stored is not stored again",
+            ),
+        ),
         BackendError::ReadOnly { .. } => (
             code::FAILED,
             Some("make the drive writable; restore, ls, cat and verify work on a read-only drive"),
         ),
         BackendError::WrittenDiffers { .. } => (
             code::DAMAGE,
-            Some("the drive does not give back what is written to it: do not trust it with anything; nothing was committed"),
+            Some(
+                "the drive does not give back what is written to it: do not trust it with anything; nothing was committed",
+            ),
         ),
         _ => (code::FAILED, None),
     }
@@ -168,32 +178,53 @@ fn repository_code(error: &RepositoryError) -> (u8, Option<String>) {
     let (code, next) = match error {
         RepositoryError::NotFound { .. } => (
             code::NO_REPOSITORY,
-            Some("is the drive connected, and the path right? `russet init` makes a new repository"),
+            Some(
+                "is the drive connected, and the path right? `russet init` makes a new repository",
+            ),
         ),
-        RepositoryError::Exists { .. } => (code::FAILED, Some("choose another folder, or use the repository that is there")),
-        RepositoryError::NewerFormat(_) | RepositoryError::Feature(_) => {
-            (code::FAILED, Some("install a newer russet; this one changes nothing in this repository"))
+        RepositoryError::Exists { .. } => {
+            (code::FAILED, Some("choose another folder, or use the repository that is there"))
         }
+        RepositoryError::NewerFormat(_) | RepositoryError::Feature(_) => (
+            code::FAILED,
+            Some("install a newer russet; this one changes nothing in this repository"),
+        ),
         RepositoryError::NoKeyslot { .. } | RepositoryError::NoKeyring => (
             code::DAMAGE,
-            Some("another copy of the repository has the same files in keys/: copy them into keys/ here"),
+            Some(
+                "another copy of the repository has the same files in keys/: copy them into keys/ here",
+            ),
         ),
         RepositoryError::WrongSecret { .. } => (
             code::WRONG_PASSWORD,
-            Some("try again; `--recovery-file` opens it with the 24 words that were printed at init"),
+            Some(
+                "try again; `--recovery-file` opens it with the 24 words that were printed at init",
+            ),
         ),
-        RepositoryError::Revoked { .. } => (code::WRONG_PASSWORD, Some("use a password that is still listed in `russet key list`")),
-        RepositoryError::NoConfig => (code::DAMAGE, Some("another copy of the repository has the same file `config`: copy it here")),
-        RepositoryError::Unreadable { .. } => (code::DAMAGE, Some("`russet verify` names them; another copy of the repository may have them")),
+        RepositoryError::Revoked { .. } => {
+            (code::WRONG_PASSWORD, Some("use a password that is still listed in `russet key list`"))
+        }
+        RepositoryError::NoConfig => (
+            code::DAMAGE,
+            Some("another copy of the repository has the same file `config`: copy it here"),
+        ),
+        RepositoryError::Unreadable { .. } => (
+            code::DAMAGE,
+            Some("`russet verify` names them; another copy of the repository may have them"),
+        ),
         RepositoryError::Keyslot(KeyslotError::Memory { .. }) => {
             (code::FAILED, Some("close other programs, or use a computer with more memory"))
         }
         RepositoryError::Keyslot(_) => (code::DAMAGE, None),
         RepositoryError::Backend(error) => backend_code(error),
-        RepositoryError::Index(_) => (code::FAILED, Some("`--no-cache` works without this computer's index; it can be deleted at any time")),
-        RepositoryError::Record(_) | RepositoryError::Seal(_) | RepositoryError::Randomness(_) | RepositoryError::Json(_) => {
-            (code::FAILED, None)
-        }
+        RepositoryError::Index(_) => (
+            code::FAILED,
+            Some("`--no-cache` works without this computer's index; it can be deleted at any time"),
+        ),
+        RepositoryError::Record(_)
+        | RepositoryError::Seal(_)
+        | RepositoryError::Randomness(_)
+        | RepositoryError::Json(_) => (code::FAILED, None),
     };
     (code, next.map(str::to_owned))
 }
@@ -209,8 +240,9 @@ impl From<LockError> for Failure {
                 Self::new(code::LOCKED, format!("the repository is being written to by {who}"))
                     .next("wait for it, or run again with `--retry-lock 10m`; the lock ends with that process")
             }
-            LockError::ReadOnly { .. } => Self::of(code::FAILED, &error)
-                .next("make the drive writable; restore, ls, cat and verify work on a read-only drive"),
+            LockError::ReadOnly { .. } => Self::of(code::FAILED, &error).next(
+                "make the drive writable; restore, ls, cat and verify work on a read-only drive",
+            ),
             LockError::Io { .. } => Self::of(code::FAILED, &error),
         }
     }
@@ -237,7 +269,8 @@ impl From<InitError> for Failure {
                 let (code, next) = backend_code(source);
                 with(code, &error, next)
             }
-            InitError::NotEmpty { .. } => Self::of(code::FAILED, &error).next("name a new folder on the drive, such as …/russet"),
+            InitError::NotEmpty { .. } => Self::of(code::FAILED, &error)
+                .next("name a new folder on the drive, such as …/russet"),
         }
     }
 }
@@ -271,7 +304,8 @@ impl From<SessionError> for Failure {
                 let (code, next) = repository_code(source);
                 with(code, &error, next.as_deref())
             }
-            SessionError::Absent { .. } => Self::of(code::DAMAGE, &error).next("run it again; `russet verify` tells what is missing"),
+            SessionError::Absent { .. } => Self::of(code::DAMAGE, &error)
+                .next("run it again; `russet verify` tells what is missing"),
             _ => Self::of(code::FAILED, &error),
         }
     }
@@ -282,7 +316,9 @@ impl From<ImportError> for Failure {
         match error {
             ImportError::Folder(error) => error.into(),
             ImportError::Session(error)
-            | ImportError::Take(TakeError::Session(error) | TakeError::Ingest(IngestError::Session(error))) => error.into(),
+            | ImportError::Take(
+                TakeError::Session(error) | TakeError::Ingest(IngestError::Session(error)),
+            ) => error.into(),
             ImportError::Take(TakeError::Stopped) => Self::interrupted(),
             ImportError::Repository(error) => error.into(),
             other => Self::of(code::FAILED, &other),
@@ -314,12 +350,14 @@ impl From<FolderError> for Failure {
 impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         match &error {
-            RestoreError::NoSpace { .. } => {
-                Self::of(code::NO_SPACE, &error).next("delete the unfinished folder, and restore to a drive with more space")
+            RestoreError::NoSpace { .. } => Self::of(code::NO_SPACE, &error)
+                .next("delete the unfinished folder, and restore to a drive with more space"),
+            RestoreError::Exists { .. } => {
+                Self::of(code::FAILED, &error).next("restore to another folder")
             }
-            RestoreError::Exists { .. } => Self::of(code::FAILED, &error).next("restore to another folder"),
             RestoreError::Stopped => {
-                Self::new(code::INTERRUPTED, "stopped as asked; the restored folder is unfinished").next("delete it and restore again")
+                Self::new(code::INTERRUPTED, "stopped as asked; the restored folder is unfinished")
+                    .next("delete it and restore again")
             }
             RestoreError::Target { .. } | RestoreError::Udid(_) => Self::of(code::FAILED, &error),
         }
@@ -330,7 +368,8 @@ impl From<CatError> for Failure {
     fn from(error: CatError) -> Self {
         match error {
             CatError::Write(error) => Self::stdout(error),
-            other => Self::of(code::DAMAGE, &other).next("`russet verify --read-data` names everything that is affected"),
+            other => Self::of(code::DAMAGE, &other)
+                .next("`russet verify --read-data` names everything that is affected"),
         }
     }
 }
@@ -345,16 +384,19 @@ impl From<RemoveError> for Failure {
     fn from(error: RemoveError) -> Self {
         match error {
             RemoveError::Repository(error) => error.into(),
-            other => Self::of(code::FAILED, &other).next("`russet key list` shows them; `russet key add` adds another first"),
+            other => Self::of(code::FAILED, &other)
+                .next("`russet key list` shows them; `russet key add` adds another first"),
         }
     }
 }
 
 impl From<ForgetError> for Failure {
     fn from(error: ForgetError) -> Self {
-        let damage = "`russet verify` names what is missing; another copy of the repository may have it";
+        let damage =
+            "`russet verify` names what is missing; another copy of the repository may have it";
         match error {
-            ForgetError::Pinned(_) => Self::of(code::FAILED, &error).next("`russet unpin` first, if you mean it; nothing was forgotten"),
+            ForgetError::Pinned(_) => Self::of(code::FAILED, &error)
+                .next("`russet unpin` first, if you mean it; nothing was forgotten"),
             ForgetError::Repository(error) => error.into(),
             ForgetError::Sweep(SweepError::Repository(error)) => error.into(),
             ForgetError::Sweep(SweepError::Session(error)) => error.into(),

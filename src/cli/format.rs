@@ -68,11 +68,14 @@ pub(super) fn plain(text: &str) -> String {
 
 /// Bytes of a path, safe to print on one line.
 pub(super) fn path(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().flat_map(|c| {
-        let escaped = c.is_control() || c == '\\';
-        let plain = (!escaped).then_some(c);
-        plain.into_iter().chain(escaped.then(|| c.escape_default()).into_iter().flatten())
-    }).collect()
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .flat_map(|c| {
+            let escaped = c.is_control() || c == '\\';
+            let plain = (!escaped).then_some(c);
+            plain.into_iter().chain(escaped.then(|| c.escape_default()).into_iter().flatten())
+        })
+        .collect()
 }
 
 /// Reads 30s, 5m, 1h, or seconds.
@@ -106,8 +109,14 @@ mod tests {
 
     #[test]
     fn bytes_are_rounded_down_to_one_decimal() {
-        let shown: Vec<String> = [0, 999, 1000, 1_049_999, 999_499, 999_500, 191_000_000_000, u64::MAX].map(bytes).into();
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "1.0 MB", "999.4 kB", "0.9 MB", "191.0 GB", "18.4 EB"]);
+        let shown: Vec<String> =
+            [0, 999, 1000, 1_049_999, 999_499, 999_500, 191_000_000_000, u64::MAX]
+                .map(bytes)
+                .into();
+        assert_eq!(
+            shown,
+            ["0 B", "999 B", "1.0 kB", "1.0 MB", "999.4 kB", "0.9 MB", "191.0 GB", "18.4 EB"]
+        );
     }
 
     #[test]

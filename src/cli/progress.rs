@@ -38,7 +38,11 @@ const PROBLEMS_SHOWN: u64 = 20;
 impl Progress {
     pub(super) fn new(json: bool, quiet: bool, no_progress: bool, verbose: u8) -> Self {
         let shown = !json && !quiet && !no_progress && std::io::stderr().is_terminal();
-        let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let target = if shown {
+            ProgressDrawTarget::stderr_with_hz(10)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(None, target);
         let now = Instant::now();
         let state = State {
@@ -88,7 +92,11 @@ fn word(phase: Phase) -> &'static str {
 impl State {
     /// Time left, once a twentieth was done or ten seconds have passed.
     fn left(&self) -> Option<Duration> {
-        let (done, total) = if self.total_len > 0 { (self.len, self.total_len) } else { (self.count, self.total_count) };
+        let (done, total) = if self.total_len > 0 {
+            (self.len, self.total_len)
+        } else {
+            (self.count, self.total_count)
+        };
         let elapsed = self.started.elapsed();
         if done == 0 || total <= done || (done < total / 20 && elapsed < Duration::from_secs(10)) {
             return None;
@@ -101,9 +109,17 @@ impl State {
     fn text(&self) -> String {
         let mut text = word(self.phase).to_owned();
         if self.total_len > 0 {
-            text = format!("{text}  {} of {}", format::bytes(self.len.min(self.total_len)), format::bytes(self.total_len));
+            text = format!(
+                "{text}  {} of {}",
+                format::bytes(self.len.min(self.total_len)),
+                format::bytes(self.total_len)
+            );
         } else if self.total_count > 0 {
-            text = format!("{text}  {} of {}", format::count(self.count.min(self.total_count)), format::count(self.total_count));
+            text = format!(
+                "{text}  {} of {}",
+                format::count(self.count.min(self.total_count)),
+                format::count(self.total_count)
+            );
         }
         match self.left() {
             Some(left) => format!("{text}  about {} left", format::duration(left)),
@@ -116,7 +132,8 @@ impl Observer for Progress {
     fn begin(&self, phase: Phase, total_len: u64, total_count: u64) {
         let text = self.with(|state| {
             let now = Instant::now();
-            (state.phase, state.started, state.total_len, state.total_count) = (phase, now, total_len, total_count);
+            (state.phase, state.started, state.total_len, state.total_count) =
+                (phase, now, total_len, total_count);
             (state.len, state.count) = (0, 0);
             state.text()
         });

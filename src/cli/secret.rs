@@ -18,7 +18,10 @@ const FILE_LEN_MAX: u64 = 1 << 20;
 /// Reads a small secret file.
 pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |error: io::Error| {
-        Failure::new(code::USAGE, format!("could not read the password file {}: {error}", path.display()))
+        Failure::new(
+            code::USAGE,
+            format!("could not read the password file {}: {error}", path.display()),
+        )
     };
     let mut bytes = Zeroizing::new(Vec::new());
     File::open(path).map_err(failed)?.take(FILE_LEN_MAX).read_to_end(&mut bytes).map_err(failed)?;
@@ -27,7 +30,8 @@ pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// Runs a command and takes its output as the password.
 pub(super) fn run_command(command: &str) -> Result<Password, Failure> {
-    let failed = |why: String| Failure::new(code::USAGE, format!("the password command failed: {why}"));
+    let failed =
+        |why: String| Failure::new(code::USAGE, format!("the password command failed: {why}"));
     let mut shell = if cfg!(windows) { Command::new("cmd") } else { Command::new("sh") };
     shell.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(command);
     shell.stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -45,9 +49,11 @@ pub(super) fn ask(prompt: &str, twice: bool) -> Result<Password, Failure> {
         return Err(Failure::new(code::USAGE, "no repository password was given, and there is no terminal to ask on")
             .next("use `--password-file FILE`, `--password-command CMD`, RUSSET_PASSWORD_FILE or RUSSET_PASSWORD_COMMAND"));
     }
-    let failed = |e: io::Error| Failure::new(code::USAGE, format!("could not ask for the password: {e}"));
+    let failed =
+        |e: io::Error| Failure::new(code::USAGE, format!("could not ask for the password: {e}"));
     loop {
-        let first = Zeroizing::new(rpassword::prompt_password(format!("{prompt}: ")).map_err(failed)?);
+        let first =
+            Zeroizing::new(rpassword::prompt_password(format!("{prompt}: ")).map_err(failed)?);
         if !twice {
             return Ok(Password::new(&first)?);
         }
@@ -73,7 +79,11 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Failure::new(code::USAGE, "this needs a yes, and there is no terminal to ask on").next("run it again with `--yes`"));
+        return Err(Failure::new(
+            code::USAGE,
+            "this needs a yes, and there is no terminal to ask on",
+        )
+        .next("run it again with `--yes`"));
     }
     let mut err = io::stderr().lock();
     let _ = write!(err, "{question} [yes/no] ");

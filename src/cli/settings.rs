@@ -61,14 +61,26 @@ pub(super) fn read(path: Option<&Path>) -> Result<Settings, Failure> {
     let Some(path) = path else { return Ok(Settings::default()) };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Settings::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Settings::default());
+        }
         Err(error) => {
-            return Err(Failure::new(code::USAGE, format!("could not read the configuration file {}: {error}", path.display())));
+            return Err(Failure::new(
+                code::USAGE,
+                format!("could not read the configuration file {}: {error}", path.display()),
+            ));
         }
     };
     toml::from_str(&text).map_err(|error| {
-        Failure::new(code::USAGE, format!("the configuration file {} cannot be understood: {}", path.display(), error.message()))
-            .next("`russet config path` tells where it is; correct or remove it")
+        Failure::new(
+            code::USAGE,
+            format!(
+                "the configuration file {} cannot be understood: {}",
+                path.display(),
+                error.message()
+            ),
+        )
+        .next("`russet config path` tells where it is; correct or remove it")
     })
 }
 

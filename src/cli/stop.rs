@@ -9,7 +9,8 @@ static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 pub(super) fn listen() {
     let asked = ASKED.get_or_init(Arc::default);
     #[cfg(unix)]
-    let signals = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
+    let signals =
+        [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
     #[cfg(not(unix))]
     let signals = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
     for signal in signals {

@@ -33,7 +33,9 @@ pub enum ForgetError {
     #[error(transparent)]
     Sweep(#[from] SweepError),
     /// A record others refer to is missing and was not forgotten.
-    #[error("{count} records that others refer to are missing ({first} among them): nothing is deleted while that is so")]
+    #[error(
+        "{count} records that others refer to are missing ({first} among them): nothing is deleted while that is so"
+    )]
     MissingRecords {
         /// How many.
         count: usize,
@@ -41,7 +43,9 @@ pub enum ForgetError {
         first: RecordId,
     },
     /// Parts of listings cannot be read.
-    #[error("{count} parts of snapshots' listings cannot be read: nothing is deleted while that is so")]
+    #[error(
+        "{count} parts of snapshots' listings cannot be read: nothing is deleted while that is so"
+    )]
     Listings {
         /// How many.
         count: usize,
@@ -52,7 +56,11 @@ pub enum ForgetError {
 ///
 /// # Errors
 /// One is pinned (then none is forgotten), or the log cannot be written.
-pub fn forget(opened: &mut Opened, snapshots: &[Snapshot], observer: &dyn Observer) -> Result<(), ForgetError> {
+pub fn forget(
+    opened: &mut Opened,
+    snapshots: &[Snapshot],
+    observer: &dyn Observer,
+) -> Result<(), ForgetError> {
     if let Some(pinned) = snapshots.iter().find(|s| s.state.pinned) {
         return Err(ForgetError::Pinned(pinned.short_id()));
     }

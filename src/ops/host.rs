@@ -65,7 +65,10 @@ impl HostState {
     #[must_use]
     pub fn compare(&self, chains: &Chains) -> Seen {
         let lacking = |heads: &BTreeMap<WriterId, u64>| {
-            heads.iter().map(|(w, n)| n.saturating_sub(chains.get(w).map_or(0, |(seq, _)| *seq))).sum()
+            heads
+                .iter()
+                .map(|(w, n)| n.saturating_sub(chains.get(w).map_or(0, |(seq, _)| *seq)))
+                .sum()
         };
         match self.json.places.get(&self.place).map(lacking) {
             Some(0) => Seen::Current,
@@ -81,7 +84,11 @@ impl HostState {
     ///
     /// # Errors
     /// A new one is needed and there are no random numbers.
-    pub fn writer(&mut self, chains: &Chains, ambient: &dyn Ambient) -> Result<WriterId, NoRandomness> {
+    pub fn writer(
+        &mut self,
+        chains: &Chains,
+        ambient: &dyn Ambient,
+    ) -> Result<WriterId, NoRandomness> {
         if let Some(writer) = self.json.writer {
             let there = chains.get(&writer).map_or(0, |(seq, _)| *seq);
             if self.json.heads.get(&writer).copied().unwrap_or(0) == there {
@@ -134,7 +141,10 @@ mod tests {
         state(dir.path(), "/a").remember(&chains(5)).unwrap();
         assert_eq!(state(dir.path(), "/a").compare(&chains(5)), Seen::Current);
         assert_eq!(state(dir.path(), "/a").compare(&chains(3)), Seen::RolledBack { missing: 2 });
-        assert_eq!(state(dir.path(), "/b").compare(&chains(3)), Seen::OlderThanOther { missing: 2 });
+        assert_eq!(
+            state(dir.path(), "/b").compare(&chains(3)),
+            Seen::OlderThanOther { missing: 2 }
+        );
         state(dir.path(), "/b").remember(&chains(3)).unwrap();
         assert_eq!(state(dir.path(), "/b").compare(&chains(3)), Seen::Current);
     }

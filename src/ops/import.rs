@@ -14,7 +14,9 @@ use russet_store::session::{Session, SessionError, Written};
 
 use super::open::Opened;
 use crate::apple::DateSource;
-use crate::capture::folder::{BackupFolder, FolderError, TakeError, Taken, find_backups, look, take};
+use crate::capture::folder::{
+    BackupFolder, FolderError, TakeError, Taken, find_backups, look, take,
+};
 use crate::observe::Observer;
 use crate::pipeline::Cuts;
 use crate::snapshot::record::{self, Device, SnapshotRecord};
@@ -95,7 +97,11 @@ pub enum ImportError {
 
 /// Finds the backup folders below paths and sorts them by date. Those that cannot be taken come last, with the reason.
 #[must_use]
-pub fn find(paths: &[PathBuf], options: &ImportOptions, zone: &TimeZone) -> (Vec<BackupFolder>, Vec<Imported>) {
+pub fn find(
+    paths: &[PathBuf],
+    options: &ImportOptions,
+    zone: &TimeZone,
+) -> (Vec<BackupFolder>, Vec<Imported>) {
     let mut folders = Vec::new();
     let mut refused = Vec::new();
     let mut refuse = |folder: &Path, error: FolderError| {
@@ -153,7 +159,10 @@ pub fn import(
 
 /// Whether the next folder would fail in the same way.
 fn is_fatal(error: &ImportError) -> bool {
-    !matches!(error, ImportError::Folder(_) | ImportError::Take(TakeError::Folder(_) | TakeError::Build(_)))
+    !matches!(
+        error,
+        ImportError::Folder(_) | ImportError::Take(TakeError::Folder(_) | TakeError::Build(_))
+    )
 }
 
 fn import_one(
@@ -211,7 +220,8 @@ fn import_one(
         Ok(())
     })?;
     let after = repository.packs();
-    let last: u64 = after.iter().filter(|(id, _)| !before.contains_key(*id)).map(|(_, len)| len).sum();
+    let last: u64 =
+        after.iter().filter(|(id, _)| !before.contains_key(*id)).map(|(_, len)| len).sum();
     let written = Written {
         stored_len: sessions_packs.stored_len + last,
         pack_count: sessions_packs.pack_count + after.len().saturating_sub(before.len()) as u64,
@@ -223,7 +233,11 @@ fn import_one(
     Ok(Outcome::New { snapshot, written, unchanged_count })
 }
 
-fn label(opened: &mut Opened, snapshot: RecordId, options: &ImportOptions) -> Result<(), ImportError> {
+fn label(
+    opened: &mut Opened,
+    snapshot: RecordId,
+    options: &ImportOptions,
+) -> Result<(), ImportError> {
     for tag in &options.tags {
         super::mark::tag(opened, snapshot, tag, true)?;
     }
@@ -236,7 +250,12 @@ fn label(opened: &mut Opened, snapshot: RecordId, options: &ImportOptions) -> Re
     Ok(())
 }
 
-fn describe(folder: &BackupFolder, taken: Taken, now: i64, link: russet_store::log::Link) -> SnapshotRecord {
+fn describe(
+    folder: &BackupFolder,
+    taken: Taken,
+    now: i64,
+    link: russet_store::log::Link,
+) -> SnapshotRecord {
     let info = folder.info.as_ref();
     let manifest = folder.manifest.as_ref();
     let either = |a: Option<&Option<String>>, b: Option<&Option<String>>| {
@@ -249,9 +268,18 @@ fn describe(folder: &BackupFolder, taken: Taken, now: i64, link: russet_store::l
         device: Device {
             name: either(info.map(|i| &i.device_name), manifest.map(|m| &m.device_name)),
             product_type: either(info.map(|i| &i.product_type), manifest.map(|m| &m.product_type)),
-            product_version: either(info.map(|i| &i.product_version), manifest.map(|m| &m.product_version)),
-            build_version: either(info.map(|i| &i.build_version), manifest.map(|m| &m.build_version)),
-            serial_number: either(info.map(|i| &i.serial_number), manifest.map(|m| &m.serial_number)),
+            product_version: either(
+                info.map(|i| &i.product_version),
+                manifest.map(|m| &m.product_version),
+            ),
+            build_version: either(
+                info.map(|i| &i.build_version),
+                manifest.map(|m| &m.build_version),
+            ),
+            serial_number: either(
+                info.map(|i| &i.serial_number),
+                manifest.map(|m| &m.serial_number),
+            ),
         },
         backup_time: folder.date.at.as_second(),
         backup_time_source: source_word(folder.date.source).to_owned(),
@@ -279,4 +307,3 @@ fn source_word(source: DateSource) -> &'static str {
         DateSource::FileTime => "file",
     }
 }
-

@@ -69,13 +69,16 @@ pub fn init(location: &Path, password: Password, kdf: Kdf) -> Result<Created, In
     // What a run that was cut short left can be taken over; anything else is somebody's.
     let ours = |name: &str| {
         let documents = documents();
-        name.starts_with("keys/") || name.contains("/keys/") || documents.iter().any(|(d, _)| d == name)
+        name.starts_with("keys/")
+            || name.contains("/keys/")
+            || documents.iter().any(|(d, _)| d == name)
     };
     let has_config = listing.files.iter().any(|file| file.name == "config");
     if has_config {
         return Err(RepositoryError::Exists { location: shown }.into());
     }
-    let system_file = |name: &str| name.starts_with('.') || name.starts_with("System Volume Information");
+    let system_file =
+        |name: &str| name.starts_with('.') || name.starts_with("System Volume Information");
     if listing.files.iter().any(|file| !ours(&file.name) && !system_file(&file.name)) {
         return Err(InitError::NotEmpty { location: shown });
     }

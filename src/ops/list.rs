@@ -55,15 +55,23 @@ fn fits(entry: &Entry, prefix: &str) -> bool {
 
 /// Finds the one file that a path names: `Domain/path`, the stored path, or the 40 digits of its file id.
 #[must_use]
-pub fn find_file(repository: &Repository, snapshot: &Snapshot, path: &str, observer: &dyn Observer) -> Option<Entry> {
+pub fn find_file(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    path: &str,
+    observer: &dyn Observer,
+) -> Option<Entry> {
     let stored = match path.get(..2) {
-        Some(shard) if path.len() == 40 && path.bytes().all(|b| b.is_ascii_hexdigit()) => format!("{shard}/{path}"),
+        Some(shard) if path.len() == 40 && path.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            format!("{shard}/{path}")
+        }
         _ => path.to_owned(),
     };
     for entry in TreeWalk::new(repository, snapshot.record.tree) {
         match entry {
             Ok(entry) => {
-                let named = shown_path(&entry) == path.as_bytes() || entry.stored_path == stored.as_bytes();
+                let named =
+                    shown_path(&entry) == path.as_bytes() || entry.stored_path == stored.as_bytes();
                 if named && matches!(entry.what, What::File(_)) {
                     return Some(entry);
                 }
@@ -95,7 +103,11 @@ pub enum CatError {
 ///
 /// # Errors
 /// See [`CatError`]; what came before the damage was written.
-pub fn cat(repository: &Repository, content: &Content, out: &mut dyn Write) -> Result<(), CatError> {
+pub fn cat(
+    repository: &Repository,
+    content: &Content,
+    out: &mut dyn Write,
+) -> Result<(), CatError> {
     let mut hasher = blake3::Hasher::new();
     let mut len = 0;
     let mut visit = |id: BlobId, blob_type: BlobType| -> Result<(), CatError> {
@@ -124,12 +136,20 @@ pub struct Sum {
 }
 
 /// Sums of a snapshot by what a person calls things.
-pub fn by_category(repository: &Repository, snapshot: &Snapshot, observer: &dyn Observer) -> BTreeMap<&'static str, Sum> {
+pub fn by_category(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    observer: &dyn Observer,
+) -> BTreeMap<&'static str, Sum> {
     let mut sums: BTreeMap<&'static str, Sum> = BTreeMap::new();
     for entry in TreeWalk::new(repository, snapshot.record.tree) {
         match entry {
             Ok(Entry { what: What::File(content), domain, relative_path, .. }) => {
-                let name = if domain.is_empty() { "The backup's own lists" } else { Category::name(category(&domain, &relative_path)) };
+                let name = if domain.is_empty() {
+                    "The backup's own lists"
+                } else {
+                    Category::name(category(&domain, &relative_path))
+                };
                 let sum = sums.entry(name).or_default();
                 sum.count += 1;
                 sum.len += content.len;
@@ -166,7 +186,11 @@ pub struct Stats {
 ///
 /// # Errors
 /// The index cannot be read.
-pub fn stats(repository: &Repository, snapshots: &[Snapshot], observer: &dyn Observer) -> Result<Stats, FetchError> {
+pub fn stats(
+    repository: &Repository,
+    snapshots: &[Snapshot],
+    observer: &dyn Observer,
+) -> Result<Stats, FetchError> {
     let packs = repository.packs();
     let mut stats = Stats {
         snapshot_count: snapshots.len() as u64,

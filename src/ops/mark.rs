@@ -12,7 +12,12 @@ use super::open::Opened;
 ///
 /// # Errors
 /// The record could not be written.
-pub fn tag(opened: &mut Opened, snapshot: RecordId, tag: &str, on: bool) -> Result<(), RepositoryError> {
+pub fn tag(
+    opened: &mut Opened,
+    snapshot: RecordId,
+    tag: &str,
+    on: bool,
+) -> Result<(), RepositoryError> {
     say(opened, Said::Tag { snapshot, tag: tag.to_owned(), on })
 }
 

@@ -70,9 +70,11 @@ pub fn backend(options: &OpenOptions) -> Result<Arc<dyn Backend>, OpenError> {
     let durability = Durability { read_back: options.read_back };
     match LocalBackend::open(&options.location, durability) {
         Ok(backend) => Ok(Arc::new(backend)),
-        Err(BackendError::NotFound { .. }) => Err(OpenError::Repository(RepositoryError::NotFound {
-            location: options.location.display().to_string(),
-        })),
+        Err(BackendError::NotFound { .. }) => {
+            Err(OpenError::Repository(RepositoryError::NotFound {
+                location: options.location.display().to_string(),
+            }))
+        }
         Err(source) => Err(OpenError::Location { location: options.location.clone(), source }),
     }
 }
@@ -91,15 +93,22 @@ pub fn open(
     let backend = backend(options)?;
     let ambient: Arc<dyn Ambient> = Arc::new(System);
     let found = LockedRepository::find(Arc::clone(&backend), Arc::clone(&ambient))?;
-    let lock = if exclusive { Some(wait_for_lock(backend.as_ref(), options.retry_lock, observer)?) } else { None };
-    let place = std::fs::canonicalize(&options.location).unwrap_or_else(|_| options.location.clone());
+    let lock = if exclusive {
+        Some(wait_for_lock(backend.as_ref(), options.retry_lock, observer)?)
+    } else {
+        None
+    };
+    let place =
+        std::fs::canonicalize(&options.location).unwrap_or_else(|_| options.location.clone());
     let place = place.display().to_string();
-    let repository = found.unlock(secret, purpose, |id| index(options.cache_dir.as_deref(), id, observer))?;
+    let repository =
+        found.unlock(secret, purpose, |id| index(options.cache_dir.as_deref(), id, observer))?;
     for remark in repository.take_remarks() {
         observer.remark(&remark.to_string());
     }
     let cache_dir = options.cache_dir.clone();
-    let host = HostState::read(cache_dir.as_deref().unwrap_or(Path::new("")), repository.id(), &place);
+    let host =
+        HostState::read(cache_dir.as_deref().unwrap_or(Path::new("")), repository.id(), &place);
     tell_seen(&host.compare(&repository.chains()), observer);
     let missing = repository.missing_links();
     if let Some(first) = missing.first() {
@@ -153,14 +162,21 @@ fn index(cache_dir: Option<&Path>, id: RepositoryId, observer: &dyn Observer) ->
         return Box::new(BTreeIndex::new());
     };
     let made = dir.parent().map_or(Ok(()), std::fs::create_dir_all);
-    match made.map_err(|source| IndexError::Io { doing: "make", source }).and_then(|()| RocksIndex::open(&dir, id.as_bytes())) {
+    match made
+        .map_err(|source| IndexError::Io { doing: "make", source })
+        .and_then(|()| RocksIndex::open(&dir, id.as_bytes()))
+    {
         Ok((index, _)) => Box::new(index),
         Err(IndexError::Busy) => {
-            observer.remark("another russet uses the index on this computer; this one keeps its own in memory");
+            observer.remark(
+                "another russet uses the index on this computer; this one keeps its own in memory",
+            );
             Box::new(BTreeIndex::new())
         }
         Err(error) => {
-            observer.remark(&format!("the index on this computer cannot be used ({error}); one in memory is used"));
+            observer.remark(&format!(
+                "the index on this computer cannot be used ({error}); one in memory is used"
+            ));
             Box::new(BTreeIndex::new())
         }
     }
@@ -180,7 +196,8 @@ impl Opened {
         if let Some(writer) = self.writer {
             return Ok(writer);
         }
-        let writer = self.host.writer(&self.repository.chains(), self.repository.ambient().as_ref())?;
+        let writer =
+            self.host.writer(&self.repository.chains(), self.repository.ambient().as_ref())?;
         self.writer = Some(writer);
         Ok(writer)
     }
@@ -195,7 +212,9 @@ impl Opened {
         }
         let mended = self.repository.mend()?;
         if mended > 0 {
-            observer.remark(&format!("{mended} copies of small files were missing or damaged and have been written again"));
+            observer.remark(&format!(
+                "{mended} copies of small files were missing or damaged and have been written again"
+            ));
         }
         Ok(())
     }
@@ -207,7 +226,9 @@ impl Opened {
         }
         let result: io::Result<()> = self.host.remember(&self.repository.chains());
         if let Err(error) = result {
-            observer.remark(&format!("this computer's memory of the repository could not be written: {error}"));
+            observer.remark(&format!(
+                "this computer's memory of the repository could not be written: {error}"
+            ));
         }
     }
 }

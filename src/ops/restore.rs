@@ -123,7 +123,8 @@ pub fn restore(
         match &entry.what {
             What::Directory => {
                 work.make_directory(&entry);
-                directories.insert(entry.stored_path.clone(), (entry.mtime_secs, entry.mtime_nanos));
+                directories
+                    .insert(entry.stored_path.clone(), (entry.mtime_secs, entry.mtime_nanos));
             }
             What::Link { .. } => links.push(entry),
             What::File(content) => {
@@ -160,7 +161,9 @@ const BATCH_COUNT: usize = 4096;
 
 fn make_folder(snapshot: &Snapshot, options: &RestoreOptions) -> Result<PathBuf, RestoreError> {
     let udid = &snapshot.record.udid;
-    let plain = !udid.is_empty() && udid.len() <= 100 && udid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let plain = !udid.is_empty()
+        && udid.len() <= 100
+        && udid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if !plain {
         return Err(RestoreError::Udid(udid.chars().take(100).collect()));
     }
@@ -180,7 +183,9 @@ fn make_folder(snapshot: &Snapshot, options: &RestoreOptions) -> Result<PathBuf,
     let second = options.target.join(format!("{udid}-{date}"));
     match fs::create_dir(&second) {
         Ok(()) => Ok(second),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(RestoreError::Exists { first, second }),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(RestoreError::Exists { first, second })
+        }
         Err(error) => Err(failed(&second, error)),
     }
 }
@@ -202,7 +207,11 @@ impl Paths {
         }
         let is_dir = matches!(entry.what, What::Directory);
         // A directory may have been made already, for something below it came first; anything else stands once.
-        let fresh = if is_dir { !self.leaves.contains(path) } else { !path.is_empty() && !self.parents.contains(path) && self.leaves.insert(path.clone()) };
+        let fresh = if is_dir {
+            !self.leaves.contains(path)
+        } else {
+            !path.is_empty() && !self.parents.contains(path) && self.leaves.insert(path.clone())
+        };
         if !fresh {
             return false;
         }
@@ -275,8 +284,14 @@ impl Work<'_> {
     }
 
     fn write_file(&self, entry: &Entry, content: &Content) -> Result<(), CatError> {
-        let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "this system cannot have a file of that name");
-        let path = path_of(self.root, &entry.stored_path).ok_or_else(|| CatError::Write(no_name()))?;
+        let no_name = || {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "this system cannot have a file of that name",
+            )
+        };
+        let path =
+            path_of(self.root, &entry.stored_path).ok_or_else(|| CatError::Write(no_name()))?;
         let dir = path.parent().unwrap_or(self.root);
         let make = || -> io::Result<tempfile::NamedTempFile> {
             fs::create_dir_all(dir)?;
@@ -292,7 +307,11 @@ impl Work<'_> {
             temporary.as_file().set_times(times((entry.mtime_secs, entry.mtime_nanos)))?;
             temporary.persist_noclobber(&path).or_else(|error| {
                 // Without hard links (exFAT) there is no such step; the folder is new and ours.
-                if path.exists() { Err(error.error) } else { error.file.persist(&path).map_err(|e| e.error) }
+                if path.exists() {
+                    Err(error.error)
+                } else {
+                    error.file.persist(&path).map_err(|e| e.error)
+                }
             })?;
             Ok(())
         };

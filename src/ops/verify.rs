@@ -90,7 +90,11 @@ const FILE_COUNT_SHOWN: usize = 20;
 ///
 /// # Errors
 /// The repository must not be checked by this program, or the host's index cannot be used.
-pub fn verify(repository: &Repository, depth: Depth, observer: &dyn Observer) -> Result<Report, RepositoryError> {
+pub fn verify(
+    repository: &Repository,
+    depth: Depth,
+    observer: &dyn Observer,
+) -> Result<Report, RepositoryError> {
     if let Err(error @ RepositoryError::Feature(_)) = repository.config(Purpose::Check) {
         return Err(error);
     }
@@ -111,7 +115,8 @@ fn small_files(repository: &Repository, report: &mut Report) {
     let state = repository.state();
     let rooms: Vec<_> = repository.with_inventory(|i| i.rooms.keys().copied().collect());
     for (room, id) in rooms {
-        let gone = state.revoked_keyslots.contains(&id) || state.snapshots.get(&id).is_some_and(|s| s.forgotten);
+        let gone = state.revoked_keyslots.contains(&id)
+            || state.snapshots.get(&id).is_some_and(|s| s.forgotten);
         if gone {
             continue;
         }
@@ -132,12 +137,23 @@ fn small_files(repository: &Repository, report: &mut Report) {
     }
     let (_, odd) = record::all(repository);
     for id in odd {
-        report.damages.push(damage(format!("snapshots/{id}"), "its text is not a snapshot's", false));
+        report.damages.push(damage(
+            format!("snapshots/{id}"),
+            "its text is not a snapshot's",
+            false,
+        ));
     }
     for id in repository.missing_links() {
-        report.damages.push(damage(format!("record {id}"), "is named by another record and is not there", false));
+        report.damages.push(damage(
+            format!("record {id}"),
+            "is named by another record and is not there",
+            false,
+        ));
     }
-    let files: Vec<_> = config_names().iter().map(|name| (name.clone(), backend.get(name, CONFIG_LEN_MAX))).collect();
+    let files: Vec<_> = config_names()
+        .iter()
+        .map(|name| (name.clone(), backend.get(name, CONFIG_LEN_MAX)))
+        .collect();
     let heals = repository.config(Purpose::Read).is_ok();
     for (name, file) in files {
         match file {
@@ -193,7 +209,11 @@ fn packs(
             },
             Depth::ReadData => match repository.check_pack(pack) {
                 Ok(check) => {
-                    let why = if check.name_is_right { "" } else { "its bytes are not what its name says" };
+                    let why = if check.name_is_right {
+                        ""
+                    } else {
+                        "its bytes are not what its name says"
+                    };
                     let bad = check.bad.iter().map(|(id, e)| (*id, chain(e))).collect();
                     add(pack, why.to_owned(), bad, check.entries.len() as u64, check.file_len);
                 }
@@ -237,7 +257,10 @@ fn snapshots(repository: &Repository, bad: &Bad, observer: &dyn Observer, report
         if hit.file_count > 0 || hit.listing_count > 0 {
             observer.problem(
                 &format!("snapshot {} of {}", hit.snapshot, hit.device),
-                &format!("{} files and {} parts of its listing would not come back", hit.file_count, hit.listing_count),
+                &format!(
+                    "{} files and {} parts of its listing would not come back",
+                    hit.file_count, hit.listing_count
+                ),
             );
             report.hits.push(hit);
         }

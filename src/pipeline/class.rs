@@ -77,9 +77,13 @@ mod tests {
         assert!(cuts().of(b"small", true).is_none());
         let mut noise = vec![0; HEAD_LEN];
         blake3_fill(&mut noise);
-        assert!(matches!(cuts().of(&noise, false), Some(Cut::Content(c)) if c.len_max() == 4 << 20));
+        assert!(
+            matches!(cuts().of(&noise, false), Some(Cut::Content(c)) if c.len_max() == 4 << 20)
+        );
         let text = b"{\"key\": 1}".repeat(HEAD_LEN / 10 + 1);
-        assert!(matches!(cuts().of(&text, false), Some(Cut::Content(c)) if c.len_max() == 256 << 10));
+        assert!(
+            matches!(cuts().of(&text, false), Some(Cut::Content(c)) if c.len_max() == 256 << 10)
+        );
     }
 
     fn blake3_fill(out: &mut [u8]) {

@@ -74,7 +74,9 @@ pub enum EntryError {
     #[error("an entry of the tree is of kind {0}, which this program does not know")]
     What(u8),
     /// Flags this program does not know.
-    #[error("an entry of the tree has flags {0:#04x}, which this program does not know: a newer russet is needed")]
+    #[error(
+        "an entry of the tree has flags {0:#04x}, which this program does not know: a newer russet is needed"
+    )]
     Flags(u8),
     /// A stored path that would leave the folder.
     #[error("an entry of the tree has the stored path \"{0}\", which no backup can have")]
@@ -117,7 +119,8 @@ impl Entry {
         if content.ids.len() > ID_COUNT_MAX || content.depth > DEPTH_MAX {
             return Err(EntryError::Chunks);
         }
-        let flags = if derived { DERIVED } else { 0 } | if self.row.is_some() { HAS_ROW } else { 0 };
+        let flags =
+            if derived { DERIVED } else { 0 } | if self.row.is_some() { HAS_ROW } else { 0 };
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&[number, flags, content.depth, 0]);
         put_short(out, &self.domain)?;
@@ -212,9 +215,9 @@ pub fn derived_path(domain: &[u8], relative_path: &[u8]) -> Vec<u8> {
 /// It does not.
 pub fn check_stored_path(path: &[u8]) -> Result<(), EntryError> {
     let good = path.is_empty()
-        || path.split(|b| *b == b'/').all(|name| {
-            !name.is_empty() && name != b"." && name != b".." && !name.contains(&0)
-        });
+        || path
+            .split(|b| *b == b'/')
+            .all(|name| !name.is_empty() && name != b"." && name != b".." && !name.contains(&0));
     if good && path.len() <= PATH_LEN_MAX {
         return Ok(());
     }

@@ -92,7 +92,11 @@ fn latest<'s>(snapshots: &[&'s Snapshot], back: usize, now: i64) -> Option<&'s S
     }
 }
 
-fn by_id<'s>(snapshots: &[&'s Snapshot], id: &str, word: &str) -> Result<&'s Snapshot, SelectError> {
+fn by_id<'s>(
+    snapshots: &[&'s Snapshot],
+    id: &str,
+    word: &str,
+) -> Result<&'s Snapshot, SelectError> {
     let lower = id.to_ascii_lowercase();
     let is_hex = lower.len() >= 2 && lower.bytes().all(|b| b.is_ascii_hexdigit());
     let fits = |s: &&&Snapshot| is_hex && s.id.to_string().starts_with(&lower);
@@ -111,10 +115,14 @@ fn by_id<'s>(snapshots: &[&'s Snapshot], id: &str, word: &str) -> Result<&'s Sna
 ///
 /// # Errors
 /// No phone fits, or several do.
-pub fn of_device<'s>(snapshots: &'s [Snapshot], device: &str) -> Result<Vec<&'s Snapshot>, SelectError> {
+pub fn of_device<'s>(
+    snapshots: &'s [Snapshot],
+    device: &str,
+) -> Result<Vec<&'s Snapshot>, SelectError> {
     let wanted = device.to_lowercase();
     let by_name = |s: &&Snapshot| s.device_name().to_lowercase() == wanted;
-    let by_udid = |s: &&Snapshot| !wanted.is_empty() && s.record.udid.to_lowercase().starts_with(&wanted);
+    let by_udid =
+        |s: &&Snapshot| !wanted.is_empty() && s.record.udid.to_lowercase().starts_with(&wanted);
     let mut found: Vec<&Snapshot> = snapshots.iter().filter(by_name).collect();
     if found.is_empty() {
         found = snapshots.iter().filter(by_udid).collect();
@@ -125,7 +133,8 @@ pub fn of_device<'s>(snapshots: &'s [Snapshot], device: &str) -> Result<Vec<&'s 
     match udids.len() {
         1 => Ok(found),
         0 => {
-            let mut known: Vec<String> = snapshots.iter().map(|s| s.device_name().to_owned()).collect();
+            let mut known: Vec<String> =
+                snapshots.iter().map(|s| s.device_name().to_owned()).collect();
             known.sort_unstable();
             known.dedup();
             Err(SelectError::NoDevice { name: device.to_owned(), known })
@@ -211,7 +220,11 @@ mod tests {
         assert_eq!(chosen("A2"), Ok(0xa2));
         assert!(matches!(chosen("a"), Err(SelectError::None(_))));
         let mut all = some();
-        all[1].id = RecordId::decode({ let mut id = [0xa1; 32]; id[5] = 0; id });
+        all[1].id = RecordId::decode({
+            let mut id = [0xa1; 32];
+            id[5] = 0;
+            id
+        });
         let found = select(&all, "a1a1", &TimeZone::UTC, 0);
         assert!(matches!(found, Err(SelectError::Several { ids, .. }) if ids.len() == 2));
     }

@@ -85,7 +85,9 @@ impl<'s, 'r> TreeBuilder<'s, 'r> {
     pub fn push(&mut self, entry: &Entry) -> Result<(), BuildError> {
         let key = (entry.domain.clone(), entry.relative_path.clone(), entry.stored_path.clone());
         if self.last.as_ref().is_some_and(|last| *last >= key) {
-            return Err(BuildError::Order(String::from_utf8_lossy(&entry.stored_path).into_owned()));
+            return Err(BuildError::Order(
+                String::from_utf8_lossy(&entry.stored_path).into_owned(),
+            ));
         }
         let keys = self.session.repository().id_keys();
         let [first, ..] = keys.tree_cut(&[&key.0, &[0], &key.1, &[0], &key.2]);

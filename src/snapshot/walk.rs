@@ -86,7 +86,8 @@ impl<'r> TreeWalk<'r> {
                     children.iter().take_while(before).count().saturating_sub(1)
                 });
                 let below = |c: &Listed| Child { id: c.id, level_below: level };
-                self.stack.extend(children.get(start..).unwrap_or_default().iter().rev().map(below));
+                self.stack
+                    .extend(children.get(start..).unwrap_or_default().iter().rev().map(below));
             }
         }
         Ok(())
@@ -122,7 +123,8 @@ enum Node {
 
 fn read_node(repository: &Repository, id: BlobId, level_below: u8) -> Result<Node, TreeError> {
     let blob = repository.blob(&id, BlobType::Tree)?;
-    let (level, _) = blob.split_first().ok_or(TreeError::Node { id, source: EntryError::Length })?;
+    let (level, _) =
+        blob.split_first().ok_or(TreeError::Node { id, source: EntryError::Length })?;
     if *level >= level_below {
         return Err(TreeError::Level { id, level: *level });
     }
@@ -226,7 +228,13 @@ impl BlobWalk {
         self.add_node(repository, root, LEVEL_MAX + 1, problem);
     }
 
-    fn add_node(&mut self, r: &Repository, id: BlobId, below: u8, problem: &mut dyn FnMut(TreeError)) {
+    fn add_node(
+        &mut self,
+        r: &Repository,
+        id: BlobId,
+        below: u8,
+        problem: &mut dyn FnMut(TreeError),
+    ) {
         if !self.trees.insert(id) {
             return;
         }
@@ -247,7 +255,13 @@ impl BlobWalk {
         }
     }
 
-    fn add_ids(&mut self, r: &Repository, depth: u8, ids: &[BlobId], problem: &mut dyn FnMut(TreeError)) {
+    fn add_ids(
+        &mut self,
+        r: &Repository,
+        depth: u8,
+        ids: &[BlobId],
+        problem: &mut dyn FnMut(TreeError),
+    ) {
         for id in ids {
             if depth == 0 {
                 self.data.insert(*id);

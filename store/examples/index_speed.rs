@@ -12,10 +12,7 @@ const PACK_COUNT: u64 = 512;
 const LOOKUP_COUNT: u64 = 200_000;
 
 fn hash(kind: &str, number: u64) -> [u8; 32] {
-    *blake3::Hasher::new_derive_key(kind)
-        .update(&number.to_le_bytes())
-        .finalize()
-        .as_bytes()
+    *blake3::Hasher::new_derive_key(kind).update(&number.to_le_bytes()).finalize().as_bytes()
 }
 
 fn blob(number: u64) -> BlobId {
@@ -50,10 +47,7 @@ fn measure(name: &str, what: &str, count: u64, work: impl FnOnce() -> Result<u64
     let secs = start.elapsed().as_secs_f64();
     match found {
         Ok(found) => {
-            println!(
-                "{name:6} {what:12} {:>9.0} /s  ({found} found)",
-                count as f64 / secs
-            );
+            println!("{name:6} {what:12} {:>9.0} /s  ({found} found)", count as f64 / secs);
         }
         Err(error) => println!("{name:6} {what:12} {error}"),
     }
@@ -61,14 +55,12 @@ fn measure(name: &str, what: &str, count: u64, work: impl FnOnce() -> Result<u64
 
 fn run(name: &str, index: &dyn Index, count: u64) {
     measure(name, "insert", count, || fill(index, count).map(|()| count));
-    let hits: Vec<BlobId> = (0..LOOKUP_COUNT)
-        .map(|n| blob(n.wrapping_mul(7_919) % count))
-        .collect();
+    let hits: Vec<BlobId> =
+        (0..LOOKUP_COUNT).map(|n| blob(n.wrapping_mul(7_919) % count)).collect();
     let misses: Vec<BlobId> = (0..LOOKUP_COUNT).map(|n| blob(count + n)).collect();
     for (what, ids) in [("hit", &hits), ("miss", &misses)] {
         let found = |ids: &[BlobId]| -> Result<u64, IndexError> {
-            ids.iter()
-                .try_fold(0, |sum, id| Ok(sum + index.lookup(id)?.len() as u64))
+            ids.iter().try_fold(0, |sum, id| Ok(sum + index.lookup(id)?.len() as u64))
         };
         measure(name, what, LOOKUP_COUNT, || found(ids));
         measure(name, &format!("{what} by 64"), LOOKUP_COUNT, || {
@@ -83,16 +75,11 @@ fn run(name: &str, index: &dyn Index, count: u64) {
 /// Resident memory, where the system tells.
 fn resident() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"))
-        .collect()
+    status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM")).collect()
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let count = std::env::args()
-        .nth(1)
-        .map_or(Ok(1_000_000), |count| count.parse())?;
+    let count = std::env::args().nth(1).map_or(Ok(1_000_000), |count| count.parse())?;
     let folder = tempfile::tempdir()?;
     let (rocks, _) = RocksIndex::open(folder.path(), b"speed")?;
     run("rocks", &rocks, count);

@@ -95,7 +95,9 @@ pub enum ConfigError {
 
 /// A feature that this program does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the repository uses the feature \"{name}\", which this program does not know: a newer russet is needed")]
+#[error(
+    "the repository uses the feature \"{name}\", which this program does not know: a newer russet is needed"
+)]
 pub struct UnknownFeature {
     /// Its name.
     pub name: String,
@@ -195,9 +197,15 @@ mod tests {
         let mut config = Config::new(7, Cut::default());
         config.features.write.push("deltas".to_owned());
         assert!(config.allows(Purpose::Read).is_ok());
-        assert_eq!(config.allows(Purpose::Write), Err(UnknownFeature { name: "deltas".to_owned() }));
+        assert_eq!(
+            config.allows(Purpose::Write),
+            Err(UnknownFeature { name: "deltas".to_owned() })
+        );
         config.features.check.push("parity".to_owned());
-        assert_eq!(config.allows(Purpose::Check), Err(UnknownFeature { name: "parity".to_owned() }));
+        assert_eq!(
+            config.allows(Purpose::Check),
+            Err(UnknownFeature { name: "parity".to_owned() })
+        );
     }
 
     proptest! {

@@ -125,8 +125,7 @@ impl Header {
     /// # Errors
     /// The first reason that makes it not a header of ours.
     pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let head: &[u8; HEADER_LEN] =
-            bytes.first_chunk().ok_or(HeaderError::Short(bytes.len()))?;
+        let head: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(HeaderError::Short(bytes.len()))?;
         if head[..8] != MAGIC {
             return Err(HeaderError::NotOurs);
         }

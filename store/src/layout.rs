@@ -85,7 +85,8 @@ pub fn config_names() -> [Name; 3] {
 /// A document's name: `RUSSET.txt` or `docs/…`; None if the text is not such a name.
 #[must_use]
 pub fn document_name(text: &str) -> Option<Name> {
-    let ours = text == "RUSSET.txt" || text.strip_prefix("docs/").is_some_and(|rest| !rest.contains('/'));
+    let ours =
+        text == "RUSSET.txt" || text.strip_prefix("docs/").is_some_and(|rest| !rest.contains('/'));
     Name::parse(text).ok().filter(|_| ours)
 }
 

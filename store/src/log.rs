@@ -54,13 +54,36 @@ pub struct LogRecord {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "docs/format.md §10 names each member")]
 pub enum Said {
-    Tag { snapshot: RecordId, tag: String, on: bool },
-    Pin { snapshot: RecordId, on: bool },
-    Note { snapshot: RecordId, text: String },
-    Forgotten { snapshot: RecordId },
-    KeyslotRevoked { keyslot: RecordId },
-    Setting { name: String, value: String },
-    Verified { #[serde(default)] snapshot: Option<RecordId>, read_len: u64, pack_count: u64, damaged_count: u64 },
+    Tag {
+        snapshot: RecordId,
+        tag: String,
+        on: bool,
+    },
+    Pin {
+        snapshot: RecordId,
+        on: bool,
+    },
+    Note {
+        snapshot: RecordId,
+        text: String,
+    },
+    Forgotten {
+        snapshot: RecordId,
+    },
+    KeyslotRevoked {
+        keyslot: RecordId,
+    },
+    Setting {
+        name: String,
+        value: String,
+    },
+    Verified {
+        #[serde(default)]
+        snapshot: Option<RecordId>,
+        read_len: u64,
+        pack_count: u64,
+        damaged_count: u64,
+    },
     #[serde(other)]
     Unknown,
 }

@@ -100,7 +100,8 @@ pub fn open<'k>(
     let (nonce, sealed) = rest.split_first_chunk().ok_or(RecordError::Length)?;
     let key = key_of(header.epoch)?;
     let mut plain = open_record(&key, nonce, head, sealed)?;
-    let len = plain.first_chunk::<4>().map(|b| u32::from_le_bytes(*b)).ok_or(RecordError::Length)?;
+    let len =
+        plain.first_chunk::<4>().map(|b| u32::from_le_bytes(*b)).ok_or(RecordError::Length)?;
     let end = usize::try_from(len).ok().and_then(|len| len.checked_add(4));
     let end = end.filter(|end| *end <= plain.len()).ok_or(RecordError::Length)?;
     plain.truncate(end);

@@ -57,7 +57,9 @@ pub enum Remark {
         why: String,
     },
     /// All copies of the config are lost; the repository can be read, not written.
-    #[error("all three copies of the config are lost or changed: the repository can be read, not written")]
+    #[error(
+        "all three copies of the config are lost or changed: the repository can be read, not written"
+    )]
     ConfigLost,
     /// An index segment that cannot be used.
     #[error("index segment {id} is ignored: {why}")]
@@ -130,10 +132,14 @@ pub enum RepositoryError {
     #[error("the keyring is lost: none of its copies can be opened")]
     NoKeyring,
     /// The config is lost: parameters for writing are not known.
-    #[error("all copies of the config are lost: nothing can be added to this repository; it can still be read")]
+    #[error(
+        "all copies of the config are lost: nothing can be added to this repository; it can still be read"
+    )]
     NoConfig,
     /// A record that must be known before something is deleted is lost.
-    #[error("{count} records cannot be read, {first} among them: nothing may be deleted while they are not understood")]
+    #[error(
+        "{count} records cannot be read, {first} among them: nothing may be deleted while they are not understood"
+    )]
     Unreadable {
         /// How many.
         count: usize,
@@ -294,7 +300,9 @@ impl Repository {
     /// Some were not.
     pub fn all_records_readable(&self) -> Result<(), RepositoryError> {
         match self.lost.first() {
-            Some(first) => Err(RepositoryError::Unreadable { count: self.lost.len(), first: *first }),
+            Some(first) => {
+                Err(RepositoryError::Unreadable { count: self.lost.len(), first: *first })
+            }
             None => Ok(()),
         }
     }
@@ -309,8 +317,10 @@ impl Repository {
             !present.contains(id) && !state.snapshots.get(id).is_some_and(|s| s.forgotten)
         };
         let named_by_log = self.log().into_iter().filter_map(|(_, record)| record.link.prev);
-        let named_by_snapshots = self.snapshots().into_iter().filter_map(|s| link_of(&s.content)?.prev);
-        let mut missing: Vec<RecordId> = named_by_log.chain(named_by_snapshots).filter(gone).collect();
+        let named_by_snapshots =
+            self.snapshots().into_iter().filter_map(|s| link_of(&s.content)?.prev);
+        let mut missing: Vec<RecordId> =
+            named_by_log.chain(named_by_snapshots).filter(gone).collect();
         missing.sort_unstable();
         missing.dedup();
         missing
@@ -325,7 +335,11 @@ impl Repository {
             writer,
             seq: own.map_or(0, |(seq, _)| *seq) + 1,
             prev: own.map(|(_, id)| *id),
-            heads: chains.iter().filter(|(w, _)| **w != writer).map(|(w, (n, _))| (*w, *n)).collect(),
+            heads: chains
+                .iter()
+                .filter(|(w, _)| **w != writer)
+                .map(|(w, (n, _))| (*w, *n))
+                .collect(),
         }
     }
 
@@ -371,7 +385,11 @@ impl Repository {
     ///
     /// # Errors
     /// It could not be written.
-    pub(crate) fn put_snapshot(&self, file: &[u8], content: Vec<u8>) -> Result<RecordId, RepositoryError> {
+    pub(crate) fn put_snapshot(
+        &self,
+        file: &[u8],
+        content: Vec<u8>,
+    ) -> Result<RecordId, RepositoryError> {
         let id = copies::write(self.backend.as_ref(), Room::Snapshots, file)?;
         self.backend.barrier()?;
         if let Some(link) = link_of(&content) {
@@ -408,7 +426,8 @@ impl Repository {
     /// A copy could not be written.
     pub fn mend(&self) -> Result<usize, RepositoryError> {
         let state = self.state();
-        let wanted: Vec<(Room, RecordId)> = self.with_inventory(|i| i.rooms.keys().copied().collect());
+        let wanted: Vec<(Room, RecordId)> =
+            self.with_inventory(|i| i.rooms.keys().copied().collect());
         let mut mended = self.mend_config()?;
         for (room, id) in wanted {
             let gone = match room {
@@ -419,7 +438,8 @@ impl Repository {
             if gone {
                 continue;
             }
-            let found = copies::read(self.backend.as_ref(), room, id, record_len_max(Kind::Log), Look::All);
+            let found =
+                copies::read(self.backend.as_ref(), room, id, record_len_max(Kind::Log), Look::All);
             if found.good.as_ref().is_some_and(|bytes| self.is_ours(room, bytes)) {
                 mended += copies::mend(self.backend.as_ref(), &found)?;
                 let listed = crate::layout::CopiesListed([found.good.map(|g| g.len() as u64); 3]);

@@ -48,7 +48,8 @@ pub fn decode(content: &[u8]) -> Result<BTreeMap<PackId, PackListing>, NotASegme
     for _ in 0..u32::from_le_bytes(*count) {
         let (head, after) = rest.split_first_chunk::<48>().ok_or(NotASegment)?;
         let id = PackId::decode(*head.first_chunk().ok_or(NotASegment)?);
-        let file_len = head.get(32..40).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+        let file_len =
+            head.get(32..40).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
         let pack_type = PackType::of(head[40]).ok_or(NotASegment)?;
         let count = head.last_chunk().map_or(0, |b| u32::from_le_bytes(*b));
         if file_len > PACK_LEN_MAX {

@@ -41,7 +41,9 @@ pub enum SessionError {
     #[error(transparent)]
     Repository(#[from] RepositoryError),
     /// The new tree names blobs that are in no pack; it was not committed.
-    #[error("{count} blobs that the new snapshot needs are in no pack that is there; it was not written. Packs vanished during the run: is the drive sound?")]
+    #[error(
+        "{count} blobs that the new snapshot needs are in no pack that is there; it was not written. Packs vanished during the run: is the drive sound?"
+    )]
     Absent {
         /// How many.
         count: usize,
@@ -128,7 +130,11 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     /// As [`Session::put`].
-    pub fn put_again(&self, blob_type: BlobType, plaintext: Vec<u8>) -> Result<BlobId, SessionError> {
+    pub fn put_again(
+        &self,
+        blob_type: BlobType,
+        plaintext: Vec<u8>,
+    ) -> Result<BlobId, SessionError> {
         if *lock(&self.latched) {
             return Err(SessionError::Latched);
         }
@@ -140,7 +146,11 @@ impl<'r> Session<'r> {
         result
     }
 
-    fn put_unless_known(&self, blob_type: BlobType, plaintext: Vec<u8>) -> Result<BlobId, SessionError> {
+    fn put_unless_known(
+        &self,
+        blob_type: BlobType,
+        plaintext: Vec<u8>,
+    ) -> Result<BlobId, SessionError> {
         let id = self.repository.id_keys().blob_id(blob_type, &plaintext);
         if lock(&self.pending).contains(&id) || self.repository.has(&id, blob_type)? {
             self.totals.known_len.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
@@ -149,7 +159,12 @@ impl<'r> Session<'r> {
         self.store(id, blob_type, plaintext)
     }
 
-    fn store(&self, id: BlobId, blob_type: BlobType, plaintext: Vec<u8>) -> Result<BlobId, SessionError> {
+    fn store(
+        &self,
+        id: BlobId,
+        blob_type: BlobType,
+        plaintext: Vec<u8>,
+    ) -> Result<BlobId, SessionError> {
         let len = plaintext.len() as u64;
         if !lock(&self.pending).insert(id) {
             self.totals.known_len.fetch_add(len, Ordering::Relaxed);
@@ -257,7 +272,9 @@ impl<'r> Session<'r> {
     pub fn commit(
         self,
         content: Vec<u8>,
-        mut needed: impl FnMut(&mut dyn FnMut(&[BlobId]) -> Result<(), SessionError>) -> Result<(), SessionError>,
+        mut needed: impl FnMut(
+            &mut dyn FnMut(&[BlobId]) -> Result<(), SessionError>,
+        ) -> Result<(), SessionError>,
     ) -> Result<RecordId, SessionError> {
         let file = self.repository.seal_record(Kind::Snapshot, &content)?;
         self.put(BlobType::Record, file.clone())?;
@@ -316,7 +333,10 @@ impl Repository {
     ///
     /// # Errors
     /// A segment could not be written.
-    pub(crate) fn write_segments(&self, packs: BTreeMap<PackId, PackListing>) -> Result<(), SessionError> {
+    pub(crate) fn write_segments(
+        &self,
+        packs: BTreeMap<PackId, PackListing>,
+    ) -> Result<(), SessionError> {
         let old: Vec<RecordId> = self.with_inventory(|i| i.segments.keys().copied().collect());
         let mut packs = packs;
         let merge = old.len() >= SEGMENT_COUNT_MAX;
@@ -333,7 +353,10 @@ impl Repository {
         Ok(())
     }
 
-    pub(crate) fn put_segments(&self, packs: BTreeMap<PackId, PackListing>) -> Result<(), SessionError> {
+    pub(crate) fn put_segments(
+        &self,
+        packs: BTreeMap<PackId, PackListing>,
+    ) -> Result<(), SessionError> {
         let mut part = BTreeMap::new();
         let mut len = 0;
         for (id, listing) in packs {
@@ -381,7 +404,8 @@ impl Repository {
         let mut again = BTreeMap::new();
         for (pack, file_len) in missing {
             let Ok(entries) = self.read_directory(&pack, file_len) else { continue };
-            let pack_type = entries.first().map_or(PackType::Data, |e| PackType::for_blob(e.blob_type));
+            let pack_type =
+                entries.first().map_or(PackType::Data, |e| PackType::for_blob(e.blob_type));
             again.insert(pack, PackListing { file_len, pack_type, entries });
         }
         let mended = bad.len() + usize::from(!again.is_empty());
@@ -393,4 +417,3 @@ impl Repository {
         Ok(mended)
     }
 }
-

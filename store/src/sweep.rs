@@ -50,7 +50,9 @@ impl SweepPlan {
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     /// Something needed is missing.
-    #[error("{count} pieces that snapshots need are missing or cannot be read: nothing is deleted while that is so")]
+    #[error(
+        "{count} pieces that snapshots need are missing or cannot be read: nothing is deleted while that is so"
+    )]
     Missing {
         /// How many.
         count: usize,
@@ -99,8 +101,11 @@ pub fn plan(
         };
         total_len += file_len;
         // A blob in several packs is needed in the first only.
-        let used: Vec<Entry> =
-            entries.iter().filter(|e| needed.contains(&e.id) && seen.insert(e.id)).copied().collect();
+        let used: Vec<Entry> = entries
+            .iter()
+            .filter(|e| needed.contains(&e.id) && seen.insert(e.id))
+            .copied()
+            .collect();
         let len = |entries: &[Entry]| entries.iter().map(|e| u64::from(e.sealed_len)).sum::<u64>();
         let (all_len, used_len) = (len(&entries), len(&used));
         let pack_type = entries.first().map_or(PackType::Data, |e| PackType::for_blob(e.blob_type));
@@ -124,7 +129,12 @@ pub fn plan(
 }
 
 /// Most wasteful packs first, until little enough is unused.
-fn choose_repacks(plan: &mut SweepPlan, mut partly: Vec<(u64, u64, PackId)>, total_len: u64, share: f64) {
+fn choose_repacks(
+    plan: &mut SweepPlan,
+    mut partly: Vec<(u64, u64, PackId)>,
+    total_len: u64,
+    share: f64,
+) {
     partly.sort_by(|a, b| (b.0 * a.1.max(1)).cmp(&(a.0 * b.1.max(1))).then(a.2.cmp(&b.2)));
     let mut unused: u64 = partly.iter().map(|p| p.0).sum();
     for (unused_len, used_len, pack) in partly {
@@ -171,7 +181,8 @@ pub fn apply(
         for (pack, file_len) in repository.packs() {
             if !before.contains_key(&pack) {
                 let entries = repository.read_directory(&pack, file_len)?;
-                let pack_type = entries.first().map_or(PackType::Data, |e| PackType::for_blob(e.blob_type));
+                let pack_type =
+                    entries.first().map_or(PackType::Data, |e| PackType::for_blob(e.blob_type));
                 kept.insert(pack, PackListing { file_len, pack_type, entries });
             }
         }
@@ -190,7 +201,10 @@ pub fn apply(
 }
 
 /// Segments are derived: on a full drive they may be left as they are, for entries of packs that are gone are ignored.
-fn rewrite_segments(repository: &Repository, kept: BTreeMap<PackId, PackListing>) -> Result<(), SweepError> {
+fn rewrite_segments(
+    repository: &Repository,
+    kept: BTreeMap<PackId, PackListing>,
+) -> Result<(), SweepError> {
     let old: Vec<RecordId> = repository.with_inventory(|i| i.segments.keys().copied().collect());
     match repository.put_segments(kept) {
         Ok(()) => {}
@@ -199,7 +213,8 @@ fn rewrite_segments(repository: &Repository, kept: BTreeMap<PackId, PackListing>
     }
     repository.backend().barrier()?;
     let new: Vec<RecordId> = repository.with_inventory(|i| i.segments.keys().copied().collect());
-    let gone: Vec<RecordId> = if new.len() > old.len() || new.is_empty() { old } else { Vec::new() };
+    let gone: Vec<RecordId> =
+        if new.len() > old.len() || new.is_empty() { old } else { Vec::new() };
     repository.delete_segments(&gone)?;
     repository.backend().barrier()?;
     repository.index().flush()?;

@@ -40,30 +40,17 @@ fn good<T>(result: Result<T, BackendError>) -> T {
 }
 
 fn names(backend: &dyn Backend, dir: &str) -> Vec<String> {
-    good(backend.list(dir))
-        .files
-        .into_iter()
-        .map(|file| file.name)
-        .collect()
+    good(backend.list(dir)).files.into_iter().map(|file| file.name).collect()
 }
 
 fn whole_files_come_back(backend: &dyn Backend) {
-    let long: Vec<u8> = (0..1_000_003_u32)
-        .map(|n| n.wrapping_mul(0x9e37_79b1) as u8)
-        .collect();
-    let files = [
-        ("config", &b""[..]),
-        ("packs/00/a", b"1"),
-        ("drafts/a/b/2", &long),
-    ];
+    let long: Vec<u8> = (0..1_000_003_u32).map(|n| n.wrapping_mul(0x9e37_79b1) as u8).collect();
+    let files = [("config", &b""[..]), ("packs/00/a", b"1"), ("drafts/a/b/2", &long)];
     for (file, bytes) in files {
         good(backend.put_new(&name(file), bytes));
     }
     for (file, bytes) in files {
-        assert!(
-            good(backend.get(&name(file), bytes.len() as u64)) == bytes,
-            "{file} differs"
-        );
+        assert!(good(backend.get(&name(file), bytes.len() as u64)) == bytes, "{file} differs");
     }
 }
 
@@ -73,31 +60,13 @@ fn ranges_come_back_exactly_or_not_at_all(backend: &dyn Backend) {
     for (offset, len) in [(0, 0), (0, 10), (3, 4), (9, 1), (10, 0)] {
         let range = good(backend.get_range(&file, offset, len));
         let start = offset as usize;
-        assert_eq!(
-            range,
-            b"0123456789"[start..start + len as usize],
-            "{offset} {len}"
-        );
+        assert_eq!(range, b"0123456789"[start..start + len as usize], "{offset} {len}");
     }
-    let past = [
-        (0, 11, 10),
-        (10, 1, 0),
-        (11, 1, 0),
-        (u64::MAX, u32::MAX, 0),
-        (8, u32::MAX, 2),
-    ];
+    let past = [(0, 11, 10), (10, 1, 0), (11, 1, 0), (u64::MAX, u32::MAX, 0), (8, u32::MAX, 2)];
     for (offset, len, left_len) in past {
         match backend.get_range(&file, offset, len) {
-            Err(BackendError::ShortRead {
-                name,
-                wanted_len,
-                got_len,
-            }) => {
-                assert_eq!(
-                    (wanted_len, got_len),
-                    (u64::from(len), left_len),
-                    "{offset} {len}"
-                );
+            Err(BackendError::ShortRead { name, wanted_len, got_len }) => {
+                assert_eq!((wanted_len, got_len), (u64::from(len), left_len), "{offset} {len}");
                 assert_eq!(name, file.as_str());
             }
             other => panic!("range {offset} {len} of 10 bytes: {other:?}"),
@@ -127,24 +96,14 @@ fn long_files_are_refused_before_they_are_read(backend: &dyn Backend) {
     good(backend.put_new(&file, b"12345"));
     assert_eq!(good(backend.get(&file, 5)), b"12345");
     match backend.get(&file, 4) {
-        Err(BackendError::TooLong {
-            got_len: 5,
-            len_max: 4,
-            ..
-        }) => {}
+        Err(BackendError::TooLong { got_len: 5, len_max: 4, .. }) => {}
         other => panic!("5 bytes where 4 are allowed: {other:?}"),
     }
 }
 
 fn putting_again_keeps_or_mends(backend: &dyn Backend) {
     let file = name("packs/00/a");
-    for bytes in [
-        &b"torn"[..],
-        b"whole bytes",
-        b"whole bytes",
-        b"other bytes",
-        b"",
-    ] {
+    for bytes in [&b"torn"[..], b"whole bytes", b"whole bytes", b"other bytes", b""] {
         good(backend.put_new(&file, bytes));
         assert_eq!(good(backend.get(&file, 99)), bytes);
         assert_eq!(names(backend, ""), ["packs/00/a"]);
@@ -153,34 +112,15 @@ fn putting_again_keeps_or_mends(backend: &dyn Backend) {
 
 fn lists_are_complete_sorted_and_of_one_folder(backend: &dyn Backend) {
     assert_eq!(names(backend, ""), [""; 0]);
-    for (file, len) in [
-        ("packs/01/a", 1),
-        ("config", 2),
-        ("packs/00/b", 3),
-        ("packs/00/a", 4),
-    ] {
+    for (file, len) in [("packs/01/a", 1), ("config", 2), ("packs/00/b", 3), ("packs/00/a", 4)] {
         good(backend.put_new(&name(file), &vec![7; len]));
     }
-    let listed = |file: &str, len| Listed {
-        name: file.to_owned(),
-        len,
-    };
-    let packs = [
-        listed("packs/00/a", 4),
-        listed("packs/00/b", 3),
-        listed("packs/01/a", 1),
-    ];
+    let listed = |file: &str, len| Listed { name: file.to_owned(), len };
+    let packs = [listed("packs/00/a", 4), listed("packs/00/b", 3), listed("packs/01/a", 1)];
     assert_eq!(good(backend.list("packs")).files, packs);
     assert_eq!(good(backend.list("packs/01")).files, packs[2..]);
-    assert_eq!(
-        names(backend, ""),
-        ["config", "packs/00/a", "packs/00/b", "packs/01/a"]
-    );
-    assert_eq!(
-        names(backend, "snapshots"),
-        [""; 0],
-        "a missing folder is empty"
-    );
+    assert_eq!(names(backend, ""), ["config", "packs/00/a", "packs/00/b", "packs/01/a"]);
+    assert_eq!(names(backend, "snapshots"), [""; 0], "a missing folder is empty");
     let listing = good(backend.list(""));
     assert_eq!((listing.skipped_count, listing.unreadable.len()), (0, 0));
     assert_eq!(good(listing.complete("here")).len(), 4);
@@ -278,9 +218,7 @@ mod tests {
     #[test]
     fn the_wrappers_change_nothing_unless_told() {
         backend_suite(|| {
-            Box::new(RecordingBackend::new(FaultBackend::new(Box::new(
-                MemoryBackend::new(),
-            ))))
+            Box::new(RecordingBackend::new(FaultBackend::new(Box::new(MemoryBackend::new()))))
         });
     }
 

@@ -98,11 +98,7 @@ pub fn same_folder(first: &Path, second: &Path) -> Result<Counts, Vec<Difference
         }
     }
     differences.extend(seconds.into_keys().map(Difference::OnlyInSecond));
-    if differences.is_empty() {
-        Ok(counts)
-    } else {
-        Err(differences)
-    }
+    if differences.is_empty() { Ok(counts) } else { Err(differences) }
 }
 
 /// Panics with all differences unless the two folders are the same backup.
@@ -110,12 +106,7 @@ pub fn same_folder(first: &Path, second: &Path) -> Result<Counts, Vec<Difference
 pub fn assert_same_backup(first: &Path, second: &Path) -> Counts {
     same_folder(first, second).unwrap_or_else(|differences| {
         let lines: Vec<String> = differences.iter().map(|each| format!("  {each}")).collect();
-        panic!(
-            "{} and {} differ:\n{}",
-            first.display(),
-            second.display(),
-            lines.join("\n")
-        )
+        panic!("{} and {} differ:\n{}", first.display(), second.display(), lines.join("\n"))
     })
 }
 
@@ -124,10 +115,9 @@ fn listing(root: &Path, differences: &mut Vec<Difference>) -> BTreeMap<PathBuf, 
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         match list_folder(root, &folder) {
-            Err(source) => differences.push(Difference::Unreadable {
-                path: root.join(folder),
-                source,
-            }),
+            Err(source) => {
+                differences.push(Difference::Unreadable { path: root.join(folder), source })
+            }
             Ok(found) => {
                 folders.extend(
                     found
@@ -176,12 +166,7 @@ fn compare_entry(
         differences.extend(compare_modified(path, a, b));
         compare_bytes(first, second, path)
     };
-    let unreadable = |source| {
-        Some(Difference::Unreadable {
-            path: path.to_path_buf(),
-            source,
-        })
-    };
+    let unreadable = |source| Some(Difference::Unreadable { path: path.to_path_buf(), source });
     differences.extend(outcome.unwrap_or_else(unreadable));
 }
 
@@ -189,11 +174,7 @@ fn compare_modified(path: &Path, a: &Metadata, b: &Metadata) -> Option<Differenc
     let path = path.to_path_buf();
     match (a.modified(), b.modified()) {
         (Ok(first), Ok(second)) if first == second => None,
-        (Ok(first), Ok(second)) => Some(Difference::Modified {
-            path,
-            first,
-            second,
-        }),
+        (Ok(first), Ok(second)) => Some(Difference::Modified { path, first, second }),
         (Err(source), _) | (_, Err(source)) => Some(Difference::Unreadable { path, source }),
     }
 }
@@ -201,36 +182,21 @@ fn compare_modified(path: &Path, a: &Metadata, b: &Metadata) -> Option<Differenc
 fn compare_targets(first: &Path, second: &Path, path: &Path) -> io::Result<Option<Difference>> {
     let first = std::fs::read_link(first.join(path))?;
     let second = std::fs::read_link(second.join(path))?;
-    Ok((first != second).then(|| Difference::Target {
-        path: path.to_path_buf(),
-        first,
-        second,
-    }))
+    Ok((first != second).then(|| Difference::Target { path: path.to_path_buf(), first, second }))
 }
 
 fn compare_bytes(first: &Path, second: &Path, path: &Path) -> io::Result<Option<Difference>> {
     const PART_LEN: u64 = 128 * 1024;
-    let (mut a, mut b) = (
-        File::open(first.join(path))?,
-        File::open(second.join(path))?,
-    );
+    let (mut a, mut b) = (File::open(first.join(path))?, File::open(second.join(path))?);
     let (mut part_a, mut part_b) = (Vec::new(), Vec::new());
     let mut offset = 0_u64;
     loop {
         part_a.clear();
         part_b.clear();
-        Read::by_ref(&mut a)
-            .take(PART_LEN)
-            .read_to_end(&mut part_a)?;
-        Read::by_ref(&mut b)
-            .take(PART_LEN)
-            .read_to_end(&mut part_b)?;
+        Read::by_ref(&mut a).take(PART_LEN).read_to_end(&mut part_a)?;
+        Read::by_ref(&mut b).take(PART_LEN).read_to_end(&mut part_b)?;
         if part_a != part_b {
-            let same = part_a
-                .iter()
-                .zip(&part_b)
-                .take_while(|(x, y)| x == y)
-                .count();
+            let same = part_a.iter().zip(&part_b).take_while(|(x, y)| x == y).count();
             offset += u64::try_from(same).unwrap_or(PART_LEN);
             let (first_len, second_len) = (a.metadata()?.len(), b.metadata()?.len());
             return Ok(Some(Difference::Bytes {
@@ -278,12 +244,7 @@ mod tests {
     fn set_time(path: &Path, nanos: u64) {
         let time = SystemTime::UNIX_EPOCH
             + Duration::new(1_700_000_000, u32::try_from(nanos).unwrap() * 100);
-        File::options()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_modified(time)
-            .unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
     }
 
     #[test]
@@ -297,10 +258,7 @@ mod tests {
             crate::damage::flip_bit(&root.join("ab/file"), 299_999, 0).unwrap();
             set_time(&root.join("ab/file"), 1);
         });
-        assert_eq!(
-            found,
-            ["ab/file: differs from byte 299999 on (300000 and 300000 bytes)"]
-        );
+        assert_eq!(found, ["ab/file: differs from byte 299999 on (300000 and 300000 bytes)"]);
     }
 
     #[test]
@@ -309,10 +267,7 @@ mod tests {
             crate::damage::truncate(&root.join("ab/file"), 131_072).unwrap();
             set_time(&root.join("ab/file"), 1);
         });
-        assert_eq!(
-            found,
-            ["ab/file: differs from byte 131072 on (300000 and 131072 bytes)"]
-        );
+        assert_eq!(found, ["ab/file: differs from byte 131072 on (300000 and 131072 bytes)"]);
     }
 
     #[test]

@@ -48,21 +48,12 @@ pub(crate) enum Content {
 impl Content {
     /// One generated piece.
     pub(crate) fn generated(fill: Fill, seed: u64, len: u64) -> Self {
-        Self::Pieces(vec![Piece {
-            fill,
-            seed,
-            start: 0,
-            len,
-        }])
+        Self::Pieces(vec![Piece { fill, seed, start: 0, len }])
     }
 
     /// Settings of about `aim` bytes, and at least some 70.
     pub(crate) fn settings(seed: u64, aim: u64) -> Self {
-        Self::Settings {
-            seed,
-            aim,
-            len: len_of(&settings(seed, aim)),
-        }
+        Self::Settings { seed, aim, len: len_of(&settings(seed, aim)) }
     }
 
     /// Number of bytes.
@@ -94,11 +85,7 @@ impl Content {
             let old = pieces[index];
             if before <= old.len {
                 let head = Piece { len: before, ..old };
-                let tail = Piece {
-                    start: old.start + before,
-                    len: old.len - before,
-                    ..old
-                };
+                let tail = Piece { start: old.start + before, len: old.len - before, ..old };
                 let parts = [head, new, tail].into_iter().filter(|piece| piece.len > 0);
                 pieces.splice(index..=index, parts);
                 return;
@@ -194,10 +181,7 @@ fn push_word(random: &mut Random, text: &mut Vec<u8>) {
         2 => text.extend_from_slice(b"\", \"key\": \""),
         3 => text.extend_from_slice(b".\n"),
         _ => {
-            let word = WORDS
-                .get(small((roll >> 8) % 64))
-                .copied()
-                .unwrap_or("apple");
+            let word = WORDS.get(small((roll >> 8) % 64)).copied().unwrap_or("apple");
             text.extend_from_slice(word.as_bytes());
             text.push(b' ');
         }
@@ -237,29 +221,16 @@ mod tests {
 
     #[test]
     fn an_insertion_moves_the_rest_and_changes_nothing_else() {
-        for (len, offset) in [
-            (10_000, 4096),
-            (10_000, 0),
-            (10_000, 10_000),
-            (9, 5),
-            (10_000, 5_001),
-        ] {
+        for (len, offset) in
+            [(10_000, 4096), (10_000, 0), (10_000, 10_000), (9, 5), (10_000, 5_001)]
+        {
             let mut content = Content::generated(Fill::Text, 3, len);
             let before = bytes(&content);
-            let new = Piece {
-                fill: Fill::Noise,
-                seed: 9,
-                start: 17,
-                len: 700,
-            };
+            let new = Piece { fill: Fill::Noise, seed: 9, start: 17, len: 700 };
             content.insert(offset, new);
             let at = usize::try_from(offset).unwrap();
-            let expected = [
-                &before[..at],
-                &bytes(&Content::Pieces(vec![new]))[..],
-                &before[at..],
-            ]
-            .concat();
+            let expected =
+                [&before[..at], &bytes(&Content::Pieces(vec![new]))[..], &before[at..]].concat();
             assert_eq!(bytes(&content), expected, "{len} {offset}");
         }
     }

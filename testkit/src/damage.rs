@@ -38,14 +38,9 @@ pub fn zero_sector(path: &Path, index: u64) -> io::Result<()> {
     let offset = index.saturating_mul(SECTOR_LEN);
     file.seek(SeekFrom::Start(offset))?;
     let mut sector = Vec::new();
-    Read::by_ref(&mut file)
-        .take(SECTOR_LEN)
-        .read_to_end(&mut sector)?;
+    Read::by_ref(&mut file).take(SECTOR_LEN).read_to_end(&mut sector)?;
     if sector.iter().all(|&byte| byte == 0) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "there is nothing to zero",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is nothing to zero"));
     }
     sector.fill(0);
     file.seek(SeekFrom::Start(offset))?;
@@ -95,10 +90,7 @@ mod tests {
     fn one_bit_is_flipped_and_no_other() {
         let (_folder, path) = file_of(&[0; 10]);
         flip_bit(&path, 3, 6).unwrap();
-        assert_eq!(
-            std::fs::read(path).unwrap(),
-            [0, 0, 0, 64, 0, 0, 0, 0, 0, 0]
-        );
+        assert_eq!(std::fs::read(path).unwrap(), [0, 0, 0, 64, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -120,10 +112,7 @@ mod tests {
         let (_folder, path) = file_of(&[7; 700]);
         zero_sector(&path, 1).unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(
-            (bytes.len(), bytes.iter().filter(|&&byte| byte == 0).count()),
-            (700, 188)
-        );
+        assert_eq!((bytes.len(), bytes.iter().filter(|&&byte| byte == 0).count()), (700, 188));
         assert_eq!(bytes[511], 7);
         assert!(zero_sector(&path, 1).is_err());
         assert!(zero_sector(&path, 2).is_err());
@@ -136,10 +125,8 @@ mod tests {
         for name in ["z", "b/c/x", "a"] {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
-        let expected: Vec<PathBuf> = ["a", "b/c/x", "z"]
-            .iter()
-            .map(|name| folder.path().join(name))
-            .collect();
+        let expected: Vec<PathBuf> =
+            ["a", "b/c/x", "z"].iter().map(|name| folder.path().join(name)).collect();
         assert_eq!(all_files(folder.path()).unwrap(), expected);
     }
 }

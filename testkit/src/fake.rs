@@ -63,10 +63,7 @@ impl FakeBackup {
     /// An empty, unencrypted, finished backup of the device `udid`.
     pub fn new(udid: &str) -> Self {
         Self {
-            device: Device {
-                udid: udid.to_owned(),
-                name: "Test iPhone".to_owned(),
-            },
+            device: Device { udid: udid.to_owned(), name: "Test iPhone".to_owned() },
             date: DATE,
             snapshot_state: "finished".to_owned(),
             encryption: Encryption::None,
@@ -104,8 +101,7 @@ impl FakeBackup {
 
     /// Takes an entry out again.
     pub fn forget(mut self, domain: &str, path: &str) -> Self {
-        self.entries
-            .retain(|entry| (entry.domain.as_str(), entry.path.as_str()) != (domain, path));
+        self.entries.retain(|entry| (entry.domain.as_str(), entry.path.as_str()) != (domain, path));
         self
     }
 
@@ -147,8 +143,7 @@ impl FakeBackup {
 
     /// Puts these bytes in place of a root file.
     pub fn raw(mut self, root_file: &str, bytes: impl AsRef<[u8]>) -> Self {
-        self.raw
-            .insert(root_file.to_owned(), bytes.as_ref().to_vec());
+        self.raw.insert(root_file.to_owned(), bytes.as_ref().to_vec());
         self
     }
 
@@ -185,10 +180,7 @@ impl FakeBackup {
 
         let manifest_key: Key =
             Random::of_parts(&[plists::hash(&self.device.udid), self.date]).array();
-        let wrapped = keybag
-            .as_ref()
-            .map(|keybag| keybag.wrap(4, &manifest_key))
-            .transpose()?;
+        let wrapped = keybag.as_ref().map(|keybag| keybag.wrap(4, &manifest_key)).transpose()?;
         let encryption = keybag.as_ref().map(Keybag::encoded).zip(wrapped);
         let uuid = Random::of_parts(&[self.date]).uuid();
         let no_apps = [];
@@ -231,11 +223,7 @@ impl FakeBackup {
     }
 
     fn keybag(&self) -> Result<Option<Keybag>, WriteError> {
-        let Encryption::Password {
-            password,
-            iterations,
-        } = &self.encryption
-        else {
+        let Encryption::Password { password, iterations } = &self.encryption else {
             return Ok(None);
         };
         let mut keys = Random::of_parts(&[plists::hash(&self.device.udid), 1]);
@@ -274,19 +262,15 @@ impl FakeBackup {
                 RowKind::Symlink
             }
             Kind::File(_) | Kind::FileWithoutPayload => {
-                let bytes = if let Kind::File(bytes) = &entry.kind {
-                    bytes.as_slice()
-                } else {
-                    &[]
-                };
+                let bytes =
+                    if let Kind::File(bytes) = &entry.kind { bytes.as_slice() } else { &[] };
                 row.mode = 0o100_644;
                 row.protection_class = PROTECTION_CLASS;
                 row.size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 let name = format!("{} {} {}", entry.domain, entry.path, entry.modified);
                 let key: Key = Random::of_parts(&[plists::hash(&name)]).array();
-                row.encryption_key = keybag
-                    .map(|keybag| keybag.wrap(PROTECTION_CLASS, &key))
-                    .transpose()?;
+                row.encryption_key =
+                    keybag.map(|keybag| keybag.wrap(PROTECTION_CLASS, &key)).transpose()?;
                 if let Kind::File(bytes) = &entry.kind {
                     let id = crate::file_id(&entry.domain, &entry.path);
                     let content = Content::Bytes(bytes.as_slice().into());
@@ -352,9 +336,8 @@ mod tests {
         let mut statement = connection
             .prepare("SELECT fileID, relativePath, flags FROM Files ORDER BY rowid")
             .unwrap();
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .unwrap();
+        let rows =
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         rows.map(Result::unwrap).collect()
     }
 
@@ -370,20 +353,13 @@ mod tests {
         assert_eq!(flags, [2, 1, 1, 4, 1]);
         let files = crate::damage::all_files(&root).unwrap();
         assert_eq!(files.len(), 7, "{files:?}");
-        assert_eq!(
-            fs::read(root.join("Manifest.db")).unwrap()[18..20],
-            [2, 2],
-            "marked as WAL"
-        );
+        assert_eq!(fs::read(root.join("Manifest.db")).unwrap()[18..20], [2, 2], "marked as WAL");
     }
 
     #[test]
     fn the_same_calls_give_the_same_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let password = Encryption::Password {
-            password: "pear".to_owned(),
-            iterations: 10,
-        };
+        let password = Encryption::Password { password: "pear".to_owned(), iterations: 10 };
         for backup in [example(), example().encryption(password)] {
             let parents = tempfile::tempdir_in(folder.path()).unwrap();
             let roots = ["a", "b"].map(|name| backup.write_to(parents.path().join(name)));
@@ -394,10 +370,8 @@ mod tests {
     #[test]
     fn root_files_can_be_left_out_or_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let root = example()
-            .without("Status.plist")
-            .raw("Manifest.plist", "junk")
-            .write_to(folder.path());
+        let root =
+            example().without("Status.plist").raw("Manifest.plist", "junk").write_to(folder.path());
         assert!(!root.join("Status.plist").exists());
         assert_eq!(fs::read(root.join("Manifest.plist")).unwrap(), b"junk");
     }
@@ -405,10 +379,7 @@ mod tests {
     #[test]
     fn an_encrypted_payload_has_whole_blocks_and_hides_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
-        let password = Encryption::Password {
-            password: "pear".to_owned(),
-            iterations: 10,
-        };
+        let password = Encryption::Password { password: "pear".to_owned(), iterations: 10 };
         let root = example().encryption(password).write_to(folder.path());
         let id = crate::file_id("HomeDomain", "Library/a.db");
         let stored = fs::read(root.join(&id[..2]).join(&id)).unwrap();

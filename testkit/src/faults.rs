@@ -42,19 +42,13 @@ struct Plan {
 impl<B: Backend> FaultBackend<B> {
     /// Fails nothing until told; counts calls.
     pub fn new(inner: B) -> Self {
-        Self {
-            inner,
-            plan: Mutex::default(),
-        }
+        Self { inner, plan: Mutex::default() }
     }
 
     /// Lets the n-th call (from 0, from now on) go wrong.
     #[must_use]
     pub fn fail_at(self, n: u64, fault: Fault) -> Self {
-        *self.plan() = Plan {
-            fault: Some((n, fault)),
-            ..Plan::default()
-        };
+        *self.plan() = Plan { fault: Some((n, fault)), ..Plan::default() };
         self
     }
 
@@ -103,18 +97,13 @@ impl<B: Backend> FaultBackend<B> {
             Fault::Disconnected => BackendError::Disconnected { location },
             Fault::Io | Fault::ShortFile | Fault::DroppedFile | Fault::FlippedBit => {
                 let source = io::Error::other("injected fault");
-                BackendError::Io {
-                    doing: "use",
-                    name: name.to_owned(),
-                    source,
-                }
+                BackendError::Io { doing: "use", name: name.to_owned(), source }
             }
         }
     }
 
     fn check(&self, name: &str) -> Result<(), BackendError> {
-        self.count(false)
-            .map_or(Ok(()), |fault| Err(self.error(fault, name)))
+        self.count(false).map_or(Ok(()), |fault| Err(self.error(fault, name)))
     }
 }
 
@@ -237,10 +226,7 @@ pub struct RecordingBackend<B> {
 impl<B: Backend> RecordingBackend<B> {
     /// An empty log.
     pub fn new(inner: B) -> Self {
-        Self {
-            inner,
-            log: Mutex::default(),
-        }
+        Self { inner, log: Mutex::default() }
     }
 
     /// What was asked so far.
@@ -263,40 +249,27 @@ impl<B: Backend> Backend for RecordingBackend<B> {
     }
 
     fn put_new(&self, name: &Name, bytes: &[u8]) -> Result<(), BackendError> {
-        self.note(Operation::Put {
-            name: name.to_string(),
-            len: bytes.len() as u64,
-        });
+        self.note(Operation::Put { name: name.to_string(), len: bytes.len() as u64 });
         self.inner.put_new(name, bytes)
     }
 
     fn get(&self, name: &Name, len_max: u64) -> Result<Vec<u8>, BackendError> {
-        self.note(Operation::Get {
-            name: name.to_string(),
-        });
+        self.note(Operation::Get { name: name.to_string() });
         self.inner.get(name, len_max)
     }
 
     fn get_range(&self, name: &Name, offset: u64, len: u32) -> Result<Vec<u8>, BackendError> {
-        self.note(Operation::GetRange {
-            name: name.to_string(),
-            offset,
-            len,
-        });
+        self.note(Operation::GetRange { name: name.to_string(), offset, len });
         self.inner.get_range(name, offset, len)
     }
 
     fn list(&self, dir: &str) -> Result<Listing, BackendError> {
-        self.note(Operation::List {
-            dir: dir.to_owned(),
-        });
+        self.note(Operation::List { dir: dir.to_owned() });
         self.inner.list(dir)
     }
 
     fn delete(&self, name: &Name) -> Result<(), BackendError> {
-        self.note(Operation::Delete {
-            name: name.to_string(),
-        });
+        self.note(Operation::Delete { name: name.to_string() });
         self.inner.delete(name)
     }
 
@@ -340,14 +313,8 @@ mod tests {
 
     #[test]
     fn a_lying_drive_says_ok_and_keeps_something_else() {
-        assert_eq!(
-            kept_under(Fault::ShortFile).as_deref(),
-            Some(b"12".as_slice())
-        );
-        assert_eq!(
-            kept_under(Fault::FlippedBit).as_deref(),
-            Some(b"12#4".as_slice())
-        );
+        assert_eq!(kept_under(Fault::ShortFile).as_deref(), Some(b"12".as_slice()));
+        assert_eq!(kept_under(Fault::FlippedBit).as_deref(), Some(b"12#4".as_slice()));
         assert_eq!(kept_under(Fault::DroppedFile), None);
     }
 
@@ -376,10 +343,7 @@ mod tests {
         backend.put_new(&name(), b"1").unwrap();
         for _ in 0..2 {
             let error = backend.get(&name(), 9).unwrap_err();
-            assert!(
-                matches!(error, BackendError::Disconnected { .. }),
-                "{error:?}"
-            );
+            assert!(matches!(error, BackendError::Disconnected { .. }), "{error:?}");
         }
     }
 
@@ -390,13 +354,7 @@ mod tests {
         backend.barrier().unwrap();
         assert_eq!(
             backend.log(),
-            [
-                Operation::Put {
-                    name: "a".to_owned(),
-                    len: 3
-                },
-                Operation::Barrier
-            ]
+            [Operation::Put { name: "a".to_owned(), len: 3 }, Operation::Barrier]
         );
     }
 }

@@ -24,10 +24,7 @@ impl BackupFolder {
         std::fs::create_dir_all(parent).map_err(WriteError::io(parent))?;
         let root = parent.join(udid);
         std::fs::create_dir(&root).map_err(WriteError::io(&root))?;
-        Ok(Self {
-            root,
-            folders: BTreeSet::new(),
-        })
+        Ok(Self { root, folders: BTreeSet::new() })
     }
 
     /// Writes the payload of a row; the answer is its SHA-1.
@@ -55,9 +52,7 @@ impl BackupFolder {
             self.folder(folder)?;
         }
         let mut payload = Payload::create(&path, key)?;
-        content
-            .copy_to(&mut payload)
-            .map_err(WriteError::io(&path))?;
+        content.copy_to(&mut payload).map_err(WriteError::io(&path))?;
         payload.finish(modified)
     }
 
@@ -69,9 +64,7 @@ impl BackupFolder {
         let path = self.root.join(name);
         std::fs::create_dir_all(&path).map_err(WriteError::io(&path))?;
         self.folders.extend(
-            name.ancestors()
-                .filter(|each| !each.as_os_str().is_empty())
-                .map(Path::to_path_buf),
+            name.ancestors().filter(|each| !each.as_os_str().is_empty()).map(Path::to_path_buf),
         );
         Ok(())
     }
@@ -88,12 +81,8 @@ impl BackupFolder {
 
 #[cfg(unix)]
 fn set_folder_time(path: &Path, modified: SystemTime) -> Result<(), WriteError> {
-    let times = FileTimes::new()
-        .set_modified(modified)
-        .set_accessed(modified);
-    File::open(path)
-        .and_then(|folder| folder.set_times(times))
-        .map_err(WriteError::io(path))
+    let times = FileTimes::new().set_modified(modified).set_accessed(modified);
+    File::open(path).and_then(|folder| folder.set_times(times)).map_err(WriteError::io(path))
 }
 
 /// Windows opens folders only with a flag that std does not set; their times are left as they are.

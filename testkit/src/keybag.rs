@@ -62,10 +62,7 @@ impl Keybag {
             push(&mut encoded, b"WPKY", &wrap(&wrapping, &key, class)?);
             class_keys.push((class, key));
         }
-        Ok(Self {
-            class_keys,
-            encoded,
-        })
+        Ok(Self { class_keys, encoded })
     }
 
     /// The bytes of `BackupKeyBag` in Manifest.plist.

@@ -50,10 +50,7 @@ impl ManifestDb {
                  BEGIN;",
             )
             .map_err(WriteError::database(path))?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            connection,
-        })
+        Ok(Self { path: path.to_path_buf(), connection })
     }
 
     /// Adds a row, or replaces the one of the same domain and path.
@@ -76,15 +73,10 @@ impl ManifestDb {
 
     /// Commits and closes; the file is at the path it was created at.
     pub(crate) fn finish(self) -> Result<PathBuf, WriteError> {
-        self.connection
-            .execute_batch("COMMIT")
-            .map_err(WriteError::database(&self.path))?;
+        self.connection.execute_batch("COMMIT").map_err(WriteError::database(&self.path))?;
         self.connection
             .close()
-            .map_err(|(_, source)| WriteError::Database {
-                path: self.path.clone(),
-                source,
-            })?;
+            .map_err(|(_, source)| WriteError::Database { path: self.path.clone(), source })?;
         Ok(self.path)
     }
 }

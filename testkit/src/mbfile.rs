@@ -44,10 +44,7 @@ impl MbFile<'_> {
         file.insert("UserID".into(), 501.into());
         file.insert("ProtectionClass".into(), self.protection_class.into());
         if let Some(digest) = self.digest {
-            file.insert(
-                "Digest".into(),
-                push(&mut objects, Value::Data(digest.to_vec())),
-            );
+            file.insert("Digest".into(), push(&mut objects, Value::Data(digest.to_vec())));
         }
         if let Some(key) = self.encryption_key {
             let mut data = Dictionary::new();
@@ -55,10 +52,7 @@ impl MbFile<'_> {
             // The class of the object follows it in the list.
             data.insert("$class".into(), uid(objects.len() + 1));
             file.insert("EncryptionKey".into(), push(&mut objects, data.into()));
-            push(
-                &mut objects,
-                class(&["NSMutableData", "NSData", "NSObject"]),
-            );
+            push(&mut objects, class(&["NSMutableData", "NSData", "NSObject"]));
         }
         if let Some(attributes) = &self.extended_attributes {
             file.insert(
@@ -94,20 +88,12 @@ fn push(objects: &mut Vec<Value>, value: Value) -> Value {
 }
 
 fn uid(index: usize) -> Value {
-    Value::Uid(Uid::new(
-        u64::try_from(index).expect("a position in memory fits 64 bits"),
-    ))
+    Value::Uid(Uid::new(u64::try_from(index).expect("a position in memory fits 64 bits")))
 }
 
 fn class(names: &[&str]) -> Value {
     let mut class = Dictionary::new();
-    class.insert(
-        "$classname".into(),
-        names.first().copied().unwrap_or_default().into(),
-    );
-    class.insert(
-        "$classes".into(),
-        Value::Array(names.iter().map(|&name| name.into()).collect()),
-    );
+    class.insert("$classname".into(), names.first().copied().unwrap_or_default().into());
+    class.insert("$classes".into(), Value::Array(names.iter().map(|&name| name.into()).collect()));
     class.into()
 }

@@ -47,12 +47,8 @@ impl Payload {
             self.pending.resize(self.pending.len() + pad_len, pad);
         }
         self.store().map_err(WriteError::io(&self.path))?;
-        let times = FileTimes::new()
-            .set_modified(modified)
-            .set_accessed(modified);
-        self.file
-            .set_times(times)
-            .map_err(WriteError::io(&self.path))?;
+        let times = FileTimes::new().set_modified(modified).set_accessed(modified);
+        self.file.set_times(times).map_err(WriteError::io(&self.path))?;
         Ok(self.digest.finalize().into())
     }
 
@@ -96,17 +92,8 @@ mod tests {
     use aes::cipher::{BlockModeDecrypt, block_padding::Pkcs7};
 
     /// Lengths around the edges of blocks and of the buffer.
-    const LENS: [usize; 9] = [
-        0,
-        1,
-        15,
-        16,
-        17,
-        BUFFER_LEN - 1,
-        BUFFER_LEN,
-        BUFFER_LEN + 1,
-        700_001,
-    ];
+    const LENS: [usize; 9] =
+        [0, 1, 15, 16, 17, BUFFER_LEN - 1, BUFFER_LEN, BUFFER_LEN + 1, 700_001];
 
     fn stored(bytes: &[u8], piece_len: usize, key: Option<&Key>) -> (Vec<u8>, [u8; 20]) {
         let folder = tempfile::tempdir().unwrap();

@@ -34,10 +34,7 @@ impl Device {
             random.fill(&mut icon);
             let mut entry = Dictionary::new();
             entry.insert("PlaceholderIcon".into(), Value::Data(icon));
-            entry.insert(
-                "ApplicationSINF".into(),
-                Value::Data(random.array::<64>().to_vec()),
-            );
+            entry.insert("ApplicationSINF".into(), Value::Data(random.array::<64>().to_vec()));
             applications.insert(app.clone(), entry.into());
         }
         let mut info = Dictionary::new();
@@ -50,10 +47,7 @@ impl Device {
             "Installed Applications".into(),
             Value::Array(apps.iter().map(|app| app.clone().into()).collect()),
         );
-        info.insert(
-            "Last Backup Date".into(),
-            Value::Date(Date::from(time_of(date))),
-        );
+        info.insert("Last Backup Date".into(), Value::Date(Date::from(time_of(date))));
         info.insert("Product Name".into(), "iPhone 13".into());
         info.insert("Product Type".into(), PRODUCT_TYPE.into());
         info.insert("Product Version".into(), PRODUCT_VERSION.into());
@@ -140,10 +134,7 @@ pub(crate) fn xml(value: &Value) -> Result<Vec<u8>, WriteError> {
 /// A number that stands for a name.
 pub(crate) fn hash(name: &str) -> u64 {
     let mut bytes = [0; 8];
-    for (byte, value) in bytes
-        .iter_mut()
-        .zip(blake3::hash(name.as_bytes()).as_bytes())
-    {
+    for (byte, value) in bytes.iter_mut().zip(blake3::hash(name.as_bytes()).as_bytes()) {
         *byte = *value;
     }
     u64::from_le_bytes(bytes)

@@ -15,9 +15,7 @@ impl Random {
     /// The stream of `seed`.
     pub fn new(seed: u64) -> Self {
         let mut mixer = seed;
-        Self {
-            state: std::array::from_fn(|_| splitmix(&mut mixer)),
-        }
+        Self { state: std::array::from_fn(|_| splitmix(&mut mixer)) }
     }
 
     /// A stream of its own for each list of parts, so that one purpose does not disturb another.
@@ -107,10 +105,7 @@ impl Random {
 pub(crate) fn hex_of(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    bytes
-        .iter()
-        .flat_map(|&byte| [digit(byte >> 4), digit(byte)])
-        .collect()
+    bytes.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte)]).collect()
 }
 
 fn splitmix(state: &mut u64) -> u64 {
@@ -128,19 +123,9 @@ mod tests {
     #[test]
     fn the_generator_follows_the_published_xoshiro256plusplus() {
         // First outputs of the reference code for the state 1, 2, 3, 4.
-        let mut random = Random {
-            state: [1, 2, 3, 4],
-        };
+        let mut random = Random { state: [1, 2, 3, 4] };
         let first: Vec<u64> = (0..4).map(|_| random.next_u64()).collect();
-        assert_eq!(
-            first,
-            [
-                41_943_041,
-                58_720_359,
-                3_588_806_011_781_223,
-                3_591_011_842_654_386
-            ]
-        );
+        assert_eq!(first, [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386]);
     }
 
     #[test]

@@ -40,17 +40,11 @@ pub enum WriteError {
 impl WriteError {
     /// Names the path an I/O call failed on.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            path: path.to_path_buf(),
-            source,
-        }
+        move |source| Self::Io { path: path.to_path_buf(), source }
     }
 
     /// Names the database a SQLite call failed on.
     pub(crate) fn database(path: &Path) -> impl FnOnce(rusqlite::Error) -> Self {
-        move |source| Self::Database {
-            path: path.to_path_buf(),
-            source,
-        }
+        move |source| Self::Database { path: path.to_path_buf(), source }
     }
 }

@@ -8,10 +8,7 @@ use std::{fs, io};
 /// Bytes without pattern, as in compressed media.
 pub(crate) fn media(len: usize) -> Vec<u8> {
     let mut data = vec![0; len];
-    blake3::Hasher::new()
-        .update(b"media")
-        .finalize_xof()
-        .fill(&mut data);
+    blake3::Hasher::new().update(b"media").finalize_xof().fill(&mut data);
     data
 }
 
@@ -61,9 +58,8 @@ pub(crate) fn plist(len: usize) -> Vec<u8> {
 
 /// Every file below `folder`, one after another, in the order of their paths.
 pub(crate) fn files(folder: &Path, into: &mut Vec<Vec<u8>>) -> io::Result<()> {
-    let mut paths: Vec<_> = fs::read_dir(folder)?
-        .map(|entry| entry.map(|e| e.path()))
-        .collect::<Result<_, _>>()?;
+    let mut paths: Vec<_> =
+        fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     paths.sort();
     for path in paths {
         if path.is_dir() {

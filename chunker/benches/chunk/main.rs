@@ -68,15 +68,9 @@ fn rules(sizes: Sizes) -> Vec<(&'static str, FirstLen)> {
         EveryPosition::new(&seed, sizes),
     );
     vec![
-        (
-            "two-level",
-            Box::new(move |data| cutter.first_cut(data, true).unwrap_or(0)),
-        ),
+        ("two-level", Box::new(move |data| cutter.first_cut(data, true).unwrap_or(0))),
         ("gear", Box::new(move |data| gear.first_len(data))),
-        (
-            "gear x4",
-            Box::new(move |data| lanes.first_len_in_lanes(data)),
-        ),
+        ("gear x4", Box::new(move |data| lanes.first_len_in_lanes(data))),
         ("every", Box::new(move |data| every.first_len(data))),
     ]
 }
@@ -119,16 +113,8 @@ fn secs_a_round(mut round: impl FnMut()) -> f64 {
 fn spread(lens: &[usize], sizes: Sizes) -> String {
     let count = lens.len().max(1) as f64;
     let mean = lens.iter().sum::<usize>() as f64 / count;
-    let variance = lens
-        .iter()
-        .map(|len| (*len as f64 - mean).powi(2))
-        .sum::<f64>()
-        / count;
-    let at_max = lens
-        .iter()
-        .filter(|len| **len == sizes.max() as usize)
-        .count() as f64
-        / count;
+    let variance = lens.iter().map(|len| (*len as f64 - mean).powi(2)).sum::<f64>() / count;
+    let at_max = lens.iter().filter(|len| **len == sizes.max() as usize).count() as f64 / count;
     format!(
         "{:5.2} {:5.2} {:5.1}%",
         mean / f64::from(sizes.avg()),
@@ -139,23 +125,16 @@ fn spread(lens: &[usize], sizes: Sizes) -> String {
 
 /// How many chunks are new after an insertion of seven bytes, on average over places in the longest stream.
 fn resync(first_len: &FirstLen, streams: &[Vec<u8>]) -> f64 {
-    let longest = streams
-        .iter()
-        .max_by_key(|stream| stream.len())
-        .map_or(&[][..], |stream| stream);
+    let longest = streams.iter().max_by_key(|stream| stream.len()).map_or(&[][..], |stream| stream);
     let data = &longest[..longest.len().min(LEN / 4)];
     let lens_before = lens(first_len, data);
-    let starts: Vec<usize> = lens_before
-        .iter()
-        .scan(0, |at, len| Some(std::mem::replace(at, *at + len)))
-        .collect();
+    let starts: Vec<usize> =
+        lens_before.iter().scan(0, |at, len| Some(std::mem::replace(at, *at + len))).collect();
     let before: HashSet<usize> = starts.iter().copied().collect();
     let mut new_count = 0;
     for edit in 0..EDITS_COUNT {
         let at = data.len() / EDITS_COUNT * edit + edit * 37 % 1000;
-        let from = starts[starts
-            .partition_point(|start| *start <= at)
-            .saturating_sub(1)];
+        let from = starts[starts.partition_point(|start| *start <= at).saturating_sub(1)];
         let edited = [&data[from..at.max(from)], b"seven!!", &data[at.max(from)..]].concat();
         let mut end = 0;
         while end < edited.len() {
@@ -175,10 +154,8 @@ fn seeds(kinds: &[(&str, Vec<Vec<u8>>)]) -> Result<(), SizesError> {
     let sizes = Sizes::new(16 << 10, 64 << 10, 256 << 10)?;
     println!("mean/avg over 100 seeds at 64 KiB: least, median, greatest");
     for (kind, streams) in kinds {
-        let streams: Vec<Vec<u8>> = streams
-            .iter()
-            .map(|s| s[..s.len().min(LEN / 4)].to_vec())
-            .collect();
+        let streams: Vec<Vec<u8>> =
+            streams.iter().map(|s| s[..s.len().min(LEN / 4)].to_vec()).collect();
         let mut means: Vec<f64> = (0..100)
             .map(|seed| {
                 let cutter = Cutter::new(&[seed; 32], sizes);
@@ -204,10 +181,7 @@ fn seeds(kinds: &[(&str, Vec<Vec<u8>>)]) -> Result<(), SizesError> {
 }
 
 fn stream(data: &[u8]) -> Result<(), SizesError> {
-    let cut = Cut::Content(Cutter::new(
-        &[7; 32],
-        Sizes::new(16 << 10, 64 << 10, 256 << 10)?,
-    ));
+    let cut = Cut::Content(Cutter::new(&[7; 32], Sizes::new(16 << 10, 64 << 10, 256 << 10)?));
     let secs = secs_a_round(|| {
         let mut chunks = Chunks::new(io::Cursor::new(data), cut.clone());
         let mut len = 0;
@@ -216,10 +190,7 @@ fn stream(data: &[u8]) -> Result<(), SizesError> {
         }
         assert_eq!(len, data.len(), "the stream form lost bytes");
     });
-    println!(
-        "stream form, media, avg 64 KiB: {:.0} MB/s",
-        data.len() as f64 / secs / 1e6
-    );
+    println!("stream form, media, avg 64 KiB: {:.0} MB/s", data.len() as f64 / secs / 1e6);
     Ok(())
 }
 
@@ -240,10 +211,6 @@ impl Clock {
 
     fn ran_secs() -> Option<f64> {
         let stat = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        stat.split(' ')
-            .next()?
-            .parse::<f64>()
-            .ok()
-            .map(|nanos| nanos / 1e9)
+        stat.split(' ').next()?.parse::<f64>().ok().map(|nanos| nanos / 1e9)
     }
 }

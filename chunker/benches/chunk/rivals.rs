@@ -27,9 +27,7 @@ pub(crate) struct Gear {
 impl Gear {
     pub(crate) fn new(seed: &[u8; 32], sizes: Sizes) -> Self {
         let mut bytes = [0; 2048];
-        blake3::Hasher::new_keyed(seed)
-            .finalize_xof()
-            .fill(&mut bytes);
+        blake3::Hasher::new_keyed(seed).finalize_xof().fill(&mut bytes);
         let mut table = [0; 256];
         for (word, bytes) in table.iter_mut().zip(bytes.as_chunks().0) {
             *word = u64::from_le_bytes(*bytes);
@@ -51,11 +49,7 @@ impl Gear {
         let mut hash = 0u64;
         for at in self.min.saturating_sub(GEAR_WINDOW_LEN) + 1..=limit {
             hash = (hash << 1).wrapping_add(self.table[usize::from(data[at - 1])]);
-            let mask = if at < self.turn {
-                self.strict
-            } else {
-                self.loose
-            };
+            let mask = if at < self.turn { self.strict } else { self.loose };
             if at >= self.min && hash & mask == 0 {
                 return at;
             }
@@ -80,11 +74,7 @@ impl Gear {
         let mut hash = 0u64;
         for at in from - GEAR_WINDOW_LEN + 1..=limit {
             hash = (hash << 1).wrapping_add(self.table[usize::from(data[at - 1])]);
-            let mask = if at < self.turn {
-                self.strict
-            } else {
-                self.loose
-            };
+            let mask = if at < self.turn { self.strict } else { self.loose };
             if at >= from && hash & mask == 0 {
                 return at;
             }
@@ -104,11 +94,7 @@ impl Gear {
             if any && step + 1 >= GEAR_WINDOW_LEN {
                 for (lane, hash) in hashes.iter().enumerate() {
                     let at = from + lane * LANE_LEN + step + 1 - GEAR_WINDOW_LEN;
-                    let mask = if at < self.turn {
-                        self.strict
-                    } else {
-                        self.loose
-                    };
+                    let mask = if at < self.turn { self.strict } else { self.loose };
                     if *hash & mask == 0 {
                         first[lane] = first[lane].min(at);
                     }
@@ -153,11 +139,7 @@ impl EveryPosition {
             self.cipher.encrypt_blocks(&mut blocks[..count]);
             for (lane, block) in blocks[..count].iter().enumerate() {
                 let value = u64::from_le_bytes(std::array::from_fn(|i| block[i]));
-                let odds = if from + lane < self.turn {
-                    self.avg * 2
-                } else {
-                    self.avg / 2
-                };
+                let odds = if from + lane < self.turn { self.avg * 2 } else { self.avg / 2 };
                 if value & (odds - 1) == 0 {
                     return from + lane;
                 }

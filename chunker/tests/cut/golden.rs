@@ -10,19 +10,14 @@ const LEN: usize = 300_000;
 fn noise() -> Vec<u8> {
     let mut x = 0u64;
     let step = |_| {
-        x = x
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (x >> 56) as u8
     };
     (0..LEN).map(step).collect()
 }
 
 fn lines() -> Vec<u8> {
-    (0..40_000)
-        .flat_map(|item| format!("item {item}\n").into_bytes())
-        .take(LEN)
-        .collect()
+    (0..40_000).flat_map(|item| format!("item {item}\n").into_bytes()).take(LEN).collect()
 }
 
 fn cut(data: &[u8], min: u32, avg: u32, max: u32) -> Vec<usize> {

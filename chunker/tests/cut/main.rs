@@ -23,10 +23,7 @@ fn lens(cutter: &Cutter, data: &[u8]) -> Vec<usize> {
 /// Bytes without pattern, the same for the same label.
 fn noise(label: &str, len: usize) -> Vec<u8> {
     let mut data = vec![0; len];
-    blake3::Hasher::new()
-        .update(label.as_bytes())
-        .finalize_xof()
-        .fill(&mut data);
+    blake3::Hasher::new().update(label.as_bytes()).finalize_xof().fill(&mut data);
     data
 }
 
@@ -39,11 +36,8 @@ fn text(len: usize) -> Vec<u8> {
         }
         let picked = blake3::hash(&line.to_le_bytes());
         data.extend(
-            format!(
-                "<key>item {line}</key>\n\t<string>{}</string>\n",
-                &picked.to_hex()[..12]
-            )
-            .bytes(),
+            format!("<key>item {line}</key>\n\t<string>{}</string>\n", &picked.to_hex()[..12])
+                .bytes(),
         );
     }
     data.truncate(len);

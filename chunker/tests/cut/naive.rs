@@ -8,18 +8,12 @@ use russet_chunker::Sizes;
 
 fn derive(context: &str, seed: &[u8; 32], len: usize) -> Vec<u8> {
     let mut out = vec![0; len];
-    blake3::Hasher::new_derive_key(context)
-        .update(seed)
-        .finalize_xof()
-        .fill(&mut out);
+    blake3::Hasher::new_derive_key(context).update(seed).finalize_xof().fill(&mut out);
     out
 }
 
 fn little_endian(bytes: &[u8]) -> u128 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+    bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u128::from(*byte))
 }
 
 /// The subkeys, as the page names them.
@@ -53,11 +47,7 @@ impl Naive {
                 continue;
             }
             let v = self.value(b, p);
-            let q = if p < self.avg / 2 {
-                self.avg / 128
-            } else {
-                self.avg / 512
-            };
+            let q = if p < self.avg / 2 { self.avg / 128 } else { self.avg / 512 };
             if v.is_multiple_of(q.max(1) as u128) {
                 let d = (v >> 32) % (self.avg / 4) as u128;
                 return (p + d as usize).min(self.max).min(b.len());
@@ -78,12 +68,7 @@ impl Naive {
 
     fn is_candidate(&self, b: &[u8], p: usize) -> bool {
         let w = &b[p - 4..p];
-        let f: u128 = self
-            .m
-            .iter()
-            .zip(w)
-            .map(|(m, byte)| m * u128::from(*byte))
-            .sum();
+        let f: u128 = self.m.iter().zip(w).map(|(m, byte)| m * u128::from(*byte)).sum();
         (f % 65536) / 256 == 128 && w != [w[0]; 4]
     }
 

@@ -63,17 +63,11 @@ proptest! {
 #[test]
 fn the_fast_cut_equals_the_naive_one_on_long_data() {
     for (name, data) in [("noise", noise("long", 3 << 20)), ("text", text(3 << 20))] {
-        for sizes in [
-            sizes(64, 128, 4096),
-            sizes(16384, 65536, 262_144),
-            sizes(1000, 1 << 20, 1 << 22),
-        ] {
+        for sizes in
+            [sizes(64, 128, 4096), sizes(16384, 65536, 262_144), sizes(1000, 1 << 20, 1 << 22)]
+        {
             let fast = lens(&Cutter::new(&[9; 32], sizes), &data);
-            assert_eq!(
-                fast,
-                Naive::new(&[9; 32], sizes).lens(&data),
-                "{name} {sizes:?}"
-            );
+            assert_eq!(fast, Naive::new(&[9; 32], sizes).lens(&data), "{name} {sizes:?}");
         }
     }
 }
@@ -101,11 +95,7 @@ fn other_seeds_cut_elsewhere() {
             .collect()
     };
     let shared = ends(1).intersection(&ends(2)).count();
-    assert!(
-        ends(1).len() > 200 && shared <= 5,
-        "{shared} of {} cuts are shared",
-        ends(1).len()
-    );
+    assert!(ends(1).len() > 200 && shared <= 5, "{shared} of {} cuts are shared", ends(1).len());
 }
 
 #[test]
@@ -122,15 +112,9 @@ fn an_edit_changes_few_chunks() {
                 1 => drop(edited.drain(at..at + 5)),
                 _ => edited[at] ^= 1,
             }
-            changed += cutter
-                .cuts(&edited)
-                .filter(|chunk| !old.contains(chunk))
-                .count();
+            changed += cutter.cuts(&edited).filter(|chunk| !old.contains(chunk)).count();
         }
-        assert!(
-            (100..400).contains(&changed),
-            "{name}: 100 edits made {changed} new chunks"
-        );
+        assert!((100..400).contains(&changed), "{name}: 100 edits made {changed} new chunks");
     }
 }
 
@@ -138,9 +122,7 @@ fn an_edit_changes_few_chunks() {
 fn random_data_comes_out_near_the_average() {
     let data = noise("mean", 16 << 20);
     for seed in 0..4 {
-        let count = Cutter::new(&[seed; 32], sizes(1024, 4096, 16384))
-            .cuts(&data)
-            .count();
+        let count = Cutter::new(&[seed; 32], sizes(1024, 4096, 16384)).cuts(&data).count();
         let mean = data.len() / count;
         assert!((3700..4500).contains(&mean), "{mean}");
     }
@@ -152,11 +134,7 @@ fn a_run_of_any_one_byte_is_cut_at_max_only() {
         // Sizes so small that every candidate is chosen: only the absence of candidates keeps such a run whole.
         let cutter = Cutter::new(&[seed; 32], sizes(64, 128, 1000));
         for byte in 0..=255 {
-            assert_eq!(
-                lens(&cutter, &[byte; 2500]),
-                [1000, 1000, 500],
-                "seed {seed}, byte {byte}"
-            );
+            assert_eq!(lens(&cutter, &[byte; 2500]), [1000, 1000, 500], "seed {seed}, byte {byte}");
         }
     }
 }

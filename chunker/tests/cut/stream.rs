@@ -27,9 +27,7 @@ impl Read for Portions<'_> {
 }
 
 fn streamed(reader: impl Read, cut: &Cut) -> Vec<Vec<u8>> {
-    Chunks::new(reader, cut.clone())
-        .map(|chunk| chunk.unwrap())
-        .collect()
+    Chunks::new(reader, cut.clone()).map(|chunk| chunk.unwrap()).collect()
 }
 
 proptest! {
@@ -55,11 +53,7 @@ proptest! {
 #[test]
 fn a_stream_of_single_bytes_is_cut_like_a_slice() {
     let data = [noise("bytes", 60_000), vec![0; 40_000]].concat();
-    let single = || Portions {
-        rest: &data,
-        portions: vec![1],
-        turn: 0,
-    };
+    let single = || Portions { rest: &data, portions: vec![1], turn: 0 };
     let slices: Vec<Vec<u8>> = cutter().cuts(&data).map(<[u8]>::to_vec).collect();
     assert_eq!(streamed(single(), &Cut::Content(cutter())), slices);
     let pages: Vec<Vec<u8>> = data.chunks(16384).map(<[u8]>::to_vec).collect();
@@ -93,19 +87,12 @@ fn an_error_is_handed_on_and_loses_nothing() {
     struct Once(bool);
     impl Read for Once {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            if std::mem::take(&mut self.0) {
-                Err(Error::from(ErrorKind::TimedOut))
-            } else {
-                Ok(0)
-            }
+            if std::mem::take(&mut self.0) { Err(Error::from(ErrorKind::TimedOut)) } else { Ok(0) }
         }
     }
     let data = noise("error", 100_000);
     let (before, after) = data.split_at(50_001);
-    let chunks = Chunks::new(
-        before.chain(Once(true)).chain(after),
-        Cut::Content(cutter()),
-    );
+    let chunks = Chunks::new(before.chain(Once(true)).chain(after), Cut::Content(cutter()));
     let mut got = Vec::new();
     let mut errors = 0;
     for chunk in chunks {
@@ -118,8 +105,5 @@ fn an_error_is_handed_on_and_loses_nothing() {
         }
     }
     assert_eq!(errors, 1);
-    assert_eq!(
-        got,
-        cutter().cuts(&data).map(<[u8]>::to_vec).collect::<Vec<_>>()
-    );
+    assert_eq!(got, cutter().cuts(&data).map(<[u8]>::to_vec).collect::<Vec<_>>());
 }

@@ -36,12 +36,7 @@ fn insert(path: &Path, domain: &[u8], relative_path: &[u8], flags: i64, file: &[
     let id = FileId::of(domain, relative_path);
     let sql = "INSERT INTO Files VALUES (?1, CAST(?2 AS TEXT), CAST(?3 AS TEXT), ?4, ?5)";
     let connection = Connection::open(path).unwrap();
-    connection
-        .execute(
-            sql,
-            params![id.to_string(), domain, relative_path, flags, file],
-        )
-        .unwrap();
+    connection.execute(sql, params![id.to_string(), domain, relative_path, flags, file]).unwrap();
     id
 }
 
@@ -54,9 +49,7 @@ fn filled(count: u32) -> (TempDir, PathBuf) {
         let relative_path = format!("Library/{number}");
         let id = FileId::of(b"HomeDomain", relative_path.as_bytes()).to_string();
         let values = params![id, "HomeDomain", relative_path, 1, vec![0u8; 300]];
-        transaction
-            .execute("INSERT INTO Files VALUES (?1, ?2, ?3, ?4, ?5)", values)
-            .unwrap();
+        transaction.execute("INSERT INTO Files VALUES (?1, ?2, ?3, ?4, ?5)", values).unwrap();
     }
     transaction.commit().unwrap();
     connection.close().unwrap();
@@ -86,10 +79,7 @@ fn odd(column: Column, kind: OddityKind) -> Oddity {
 }
 
 fn names(dir: &Path) -> Vec<std::ffi::OsString> {
-    fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect()
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect()
 }
 
 #[test]
@@ -110,28 +100,17 @@ fn a_row_comes_back_as_the_phone_wrote_it() {
 #[test]
 fn text_is_kept_byte_by_byte() {
     let (_dir, path) = database("Manifest.db", &[APPLE_SCHEMA]);
-    let paths: [&[u8]; 5] = [
-        "é".as_bytes(),
-        "e\u{301}".as_bytes(),
-        b"not \xff\xfe UTF-8",
-        b"a\0b",
-        b"",
-    ];
+    let paths: [&[u8]; 5] =
+        ["é".as_bytes(), "e\u{301}".as_bytes(), b"not \xff\xfe UTF-8", b"a\0b", b""];
     for relative_path in paths {
         insert(&path, b"Home\xc0Domain", relative_path, 1, b"");
     }
     let rows = rows(&path).unwrap();
-    let read: Vec<_> = rows
-        .iter()
-        .map(|row| row.relative_path.as_slice())
-        .collect();
+    let read: Vec<_> = rows.iter().map(|row| row.relative_path.as_slice()).collect();
     assert_eq!(read, paths);
     for row in &rows {
         assert_eq!(row.domain, b"Home\xc0Domain");
-        assert_eq!(
-            row.file_id,
-            RowFileId::Id(FileId::of(&row.domain, &row.relative_path))
-        );
+        assert_eq!(row.file_id, RowFileId::Id(FileId::of(&row.domain, &row.relative_path)));
         assert_eq!(row.oddities, []);
     }
 }
@@ -192,13 +171,7 @@ fn rows_by_file_id_are_sorted() {
         ids.push(id);
         ControlFlow::Continue(())
     };
-    assert_eq!(
-        ManifestDb::open(&path)
-            .unwrap()
-            .rows_by_file_id(visit)
-            .unwrap(),
-        200
-    );
+    assert_eq!(ManifestDb::open(&path).unwrap().rows_by_file_id(visit).unwrap(), 200);
     assert!(ids.is_sorted());
 }
 
@@ -208,11 +181,7 @@ fn a_visitor_that_breaks_sees_no_more_rows() {
     let mut left = 3;
     let count = ManifestDb::open(&path).unwrap().for_each_row(|_| {
         left -= 1;
-        if left == 0 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert_eq!(count.unwrap(), 3);
 }
@@ -225,42 +194,22 @@ fn numbers_and_null_in_place_of_text_are_read_and_named() {
     );
     assert_eq!(row.file_id, RowFileId::Odd(b"7".to_vec()));
     assert_eq!(
-        (
-            row.domain.as_slice(),
-            row.relative_path.as_slice(),
-            row.flags
-        ),
+        (row.domain.as_slice(), row.relative_path.as_slice(), row.flags),
         (b"1.5".as_slice(), b"".as_slice(), 0)
     );
-    let expected = [
-        Column::FileId,
-        Column::Domain,
-        Column::RelativePath,
-        Column::File,
-    ]
-    .map(|column| odd(column, OddityKind::WrongType));
-    let rest = [
-        odd(Column::FileId, OddityKind::NotAFileId),
-        odd(Column::Flags, OddityKind::WrongType),
-    ];
-    assert_eq!(
-        row.oddities,
-        [expected.as_slice(), rest.as_slice()].concat()
-    );
+    let expected = [Column::FileId, Column::Domain, Column::RelativePath, Column::File]
+        .map(|column| odd(column, OddityKind::WrongType));
+    let rest =
+        [odd(Column::FileId, OddityKind::NotAFileId), odd(Column::Flags, OddityKind::WrongType)];
+    assert_eq!(row.oddities, [expected.as_slice(), rest.as_slice()].concat());
 }
 
 #[test]
 fn a_blob_in_place_of_text_and_text_in_place_of_a_blob_are_read_and_named() {
     let id = FileId::of(b"D", b"p");
-    let row = row_of(&format!(
-        "INSERT INTO Files VALUES ('{id}', x'44', x'70', 1, 'text')"
-    ));
+    let row = row_of(&format!("INSERT INTO Files VALUES ('{id}', x'44', x'70', 1, 'text')"));
     assert_eq!(
-        (
-            row.domain.as_slice(),
-            row.relative_path.as_slice(),
-            row.file.as_slice()
-        ),
+        (row.domain.as_slice(), row.relative_path.as_slice(), row.file.as_slice()),
         (b"D".as_slice(), b"p".as_slice(), b"text".as_slice())
     );
     assert_eq!(
@@ -273,18 +222,15 @@ fn a_blob_in_place_of_text_and_text_in_place_of_a_blob_are_read_and_named() {
 #[test]
 fn unknown_flags_are_kept() {
     let id = FileId::of(b"D", b"p");
-    let row = row_of(&format!(
-        "INSERT INTO Files VALUES ('{id}', 'D', 'p', -9223372036854775808, x'')"
-    ));
+    let row =
+        row_of(&format!("INSERT INTO Files VALUES ('{id}', 'D', 'p', -9223372036854775808, x'')"));
     assert_eq!((row.flags, row.oddities), (i64::MIN, Vec::new()));
 }
 
 #[test]
 fn an_id_in_upper_case_is_odd_and_kept() {
     let id = FileId::of(b"D", b"p").to_string().to_uppercase();
-    let row = row_of(&format!(
-        "INSERT INTO Files VALUES ('{id}', 'D', 'p', 1, x'')"
-    ));
+    let row = row_of(&format!("INSERT INTO Files VALUES ('{id}', 'D', 'p', 1, x'')"));
     assert_eq!(row.file_id, RowFileId::Odd(id.into_bytes()));
     assert_eq!(row.oddities, [odd(Column::FileId, OddityKind::NotAFileId)]);
 }
@@ -331,19 +277,13 @@ fn a_missing_database_is_missing() {
 #[test]
 fn a_folder_is_not_a_file() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(
-        ManifestDb::open(dir.path()).unwrap_err(),
-        ManifestDbError::NotAFile
-    ));
+    assert!(matches!(ManifestDb::open(dir.path()).unwrap_err(), ManifestDbError::NotAFile));
 }
 
 #[test]
 fn a_file_of_length_zero_is_empty() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    assert!(matches!(
-        ManifestDb::open(file.path()).unwrap_err(),
-        ManifestDbError::Empty
-    ));
+    assert!(matches!(ManifestDb::open(file.path()).unwrap_err(), ManifestDbError::Empty));
 }
 
 #[test]
@@ -352,10 +292,7 @@ fn an_encrypted_database_is_not_sqlite() {
     for len in [1, 15, 16, 8192] {
         fs::write(file.path(), vec![0x5a; len]).unwrap();
         assert!(
-            matches!(
-                ManifestDb::open(file.path()).unwrap_err(),
-                ManifestDbError::NotSqlite
-            ),
+            matches!(ManifestDb::open(file.path()).unwrap_err(), ManifestDbError::NotSqlite),
             "{len}"
         );
     }
@@ -365,10 +302,7 @@ fn an_encrypted_database_is_not_sqlite() {
 fn a_database_that_is_only_a_beginning_is_corrupt() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), [MAGIC.as_slice(), &[0; 4080]].concat()).unwrap();
-    assert!(matches!(
-        ManifestDb::open(file.path()).unwrap_err(),
-        ManifestDbError::Corrupt(_)
-    ));
+    assert!(matches!(ManifestDb::open(file.path()).unwrap_err(), ManifestDbError::Corrupt(_)));
 }
 
 #[test]
@@ -378,10 +312,7 @@ fn a_database_with_noise_in_the_middle_is_corrupt() {
     let half = bytes.len() / 2;
     bytes[half..].fill(0xa5);
     fs::write(&path, bytes).unwrap();
-    assert!(matches!(
-        rows(&path).unwrap_err(),
-        ManifestDbError::Corrupt(_)
-    ));
+    assert!(matches!(rows(&path).unwrap_err(), ManifestDbError::Corrupt(_)));
 }
 
 #[test]
@@ -389,10 +320,7 @@ fn a_database_cut_in_half_is_corrupt() {
     let (_dir, path) = filled(400);
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    assert!(matches!(
-        rows(&path).unwrap_err(),
-        ManifestDbError::Corrupt(_)
-    ));
+    assert!(matches!(rows(&path).unwrap_err(), ManifestDbError::Corrupt(_)));
 }
 
 #[test]
@@ -401,10 +329,7 @@ fn more_rows_than_the_file_has_room_for_are_not_read() {
     let mut db = ManifestDb::open(&path).unwrap();
     db.row_count_max = 2;
     let error = db.for_each_row(|_| ControlFlow::Continue(())).unwrap_err();
-    assert!(matches!(
-        error,
-        ManifestDbError::TooManyRows { row_count_max: 2 }
-    ));
+    assert!(matches!(error, ManifestDbError::TooManyRows { row_count_max: 2 }));
 }
 
 #[test]
@@ -417,10 +342,7 @@ fn what_is_not_a_plain_table_of_files_is_refused() {
     ] {
         let (_dir, path) = database("Manifest.db", &[schema]);
         assert!(
-            matches!(
-                ManifestDb::open(&path).unwrap_err(),
-                ManifestDbError::NoFilesTable
-            ),
+            matches!(ManifestDb::open(&path).unwrap_err(), ManifestDbError::NoFilesTable),
             "{schema}"
         );
     }
@@ -430,10 +352,7 @@ fn what_is_not_a_plain_table_of_files_is_refused() {
 fn with_schema_patched(schema: &str, from: &[u8], to: &[u8]) -> (TempDir, PathBuf) {
     let (dir, path) = database("Manifest.db", &[schema]);
     let mut bytes = fs::read(&path).unwrap();
-    let at = bytes
-        .windows(from.len())
-        .position(|window| window == from)
-        .unwrap();
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
     bytes[at..at + from.len()].copy_from_slice(to);
     fs::write(&path, bytes).unwrap();
     (dir, path)
@@ -442,10 +361,7 @@ fn with_schema_patched(schema: &str, from: &[u8], to: &[u8]) -> (TempDir, PathBu
 #[test]
 fn a_schema_that_is_noise_is_corrupt() {
     let (_dir, path) = with_schema_patched(APPLE_SCHEMA, b"fileID TEXT", b"fileID @@@@");
-    assert!(matches!(
-        ManifestDb::open(&path).unwrap_err(),
-        ManifestDbError::Corrupt(_)
-    ));
+    assert!(matches!(ManifestDb::open(&path).unwrap_err(), ManifestDbError::Corrupt(_)));
 }
 
 #[test]

@@ -9,9 +9,7 @@ use proptest::sample::Index;
 
 /// A dictionary with these members.
 pub(crate) fn dictionary<const N: usize>(members: [(&str, Value); N]) -> Value {
-    let members = members
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value));
+    let members = members.into_iter().map(|(key, value)| (key.to_owned(), value));
     Value::Dictionary(members.collect::<Dictionary>())
 }
 

@@ -9,11 +9,7 @@ use proptest::prelude::*;
 use super::fixtures::{binary, damaged, dictionary, raw_array, raw_binary, xml};
 use super::*;
 
-const SMALL: Limits = Limits {
-    len_max: 1 << 16,
-    depth_max: 64,
-    value_count_max: 4096,
-};
+const SMALL: Limits = Limits { len_max: 1 << 16, depth_max: 64, value_count_max: 4096 };
 
 fn nested(levels: usize) -> Value {
     (0..levels).fold(dictionary([]), |inner, _| dictionary([("in", inner)]))
@@ -35,10 +31,7 @@ fn a_binary_and_an_xml_list_give_the_same_dictionary() {
 #[test]
 fn an_array_is_not_a_dictionary() {
     let bytes = binary(&Value::Array(Vec::new()));
-    assert!(matches!(
-        parse_dictionary(&bytes, SMALL).unwrap_err(),
-        PlistError::NotADictionary
-    ));
+    assert!(matches!(parse_dictionary(&bytes, SMALL).unwrap_err(), PlistError::NotADictionary));
 }
 
 #[test]
@@ -53,14 +46,8 @@ fn a_list_of_exactly_the_longest_length_is_read() {
     let len_max = bytes.len() as u64;
     let limits = Limits { len_max, ..SMALL };
     assert!(parse_dictionary(&bytes, limits).is_ok());
-    let tighter = Limits {
-        len_max: len_max - 1,
-        ..SMALL
-    };
-    assert!(matches!(
-        parse_dictionary(&bytes, tighter).unwrap_err(),
-        PlistError::TooLong { .. }
-    ));
+    let tighter = Limits { len_max: len_max - 1, ..SMALL };
+    assert!(matches!(parse_dictionary(&bytes, tighter).unwrap_err(), PlistError::TooLong { .. }));
 }
 
 #[test]
@@ -81,10 +68,8 @@ fn a_million_open_arrays_in_xml_do_not_exhaust_the_stack() {
 
 #[test]
 fn fifty_thousand_nested_binary_arrays_do_not_exhaust_the_stack() {
-    let objects: Vec<_> = (1..=50_000)
-        .map(|next| raw_array(&[next]))
-        .chain([raw_array(&[])])
-        .collect();
+    let objects: Vec<_> =
+        (1..=50_000).map(|next| raw_array(&[next])).chain([raw_array(&[])]).collect();
     let error = parse_dictionary(&raw_binary(&objects), Limits::INFO).unwrap_err();
     assert!(matches!(error, PlistError::TooDeep { .. }));
 }
@@ -97,10 +82,8 @@ fn an_array_that_contains_itself_is_refused() {
 
 #[test]
 fn arrays_that_double_at_each_of_sixty_levels_are_too_large() {
-    let objects: Vec<_> = (1..=60)
-        .map(|next| raw_array(&[next, next]))
-        .chain([raw_array(&[])])
-        .collect();
+    let objects: Vec<_> =
+        (1..=60).map(|next| raw_array(&[next, next])).chain([raw_array(&[])]).collect();
     let error = parse_dictionary(&raw_binary(&objects), Limits::INFO).unwrap_err();
     assert!(matches!(error, PlistError::TooLarge));
 }
@@ -110,10 +93,7 @@ fn one_long_text_named_many_times_is_too_large() {
     let mut text = vec![0x5f, 0x11, 0x80, 0x00];
     text.resize(text.len() + 0x8000, b'x');
     let bytes = raw_binary(&[raw_array(&[1, 1, 1, 1]), text]);
-    assert!(matches!(
-        parse_dictionary(&bytes, SMALL).unwrap_err(),
-        PlistError::TooLarge
-    ));
+    assert!(matches!(parse_dictionary(&bytes, SMALL).unwrap_err(), PlistError::TooLarge));
 }
 
 #[test]
@@ -130,10 +110,7 @@ fn arrays_that_claim_too_much_together_are_refused_before_their_members_are_read
     let nowhere = [0xff; 59 * 2];
     let long = |first: [u8; 2]| [&[0xaf, 0x10, 60], first.as_slice(), &nowhere].concat();
     let bytes = raw_binary(&[long([0, 1]), long([0xff, 0xff])]);
-    let room_for_one = Limits {
-        value_count_max: 100,
-        ..SMALL
-    };
+    let room_for_one = Limits { value_count_max: 100, ..SMALL };
     let refused = |limits| parse_dictionary(&bytes, limits).unwrap_err();
     assert!(matches!(refused(room_for_one), PlistError::TooLarge));
     assert!(matches!(refused(SMALL), PlistError::Malformed(_)));
@@ -144,20 +121,13 @@ fn a_trailer_that_claims_too_many_objects_is_refused_before_the_reader_sees_it()
     let mut bytes = raw_binary(&[raw_array(&[])]);
     let at = bytes.len() - 24;
     bytes[at..at + 8].copy_from_slice(&4097_u64.to_be_bytes());
-    assert!(matches!(
-        parse_dictionary(&bytes, SMALL).unwrap_err(),
-        PlistError::TooLarge
-    ));
+    assert!(matches!(parse_dictionary(&bytes, SMALL).unwrap_err(), PlistError::TooLarge));
 }
 
 #[test]
 fn every_prefix_of_an_xml_list_is_an_error_until_its_dictionary_is_closed() {
     let whole = xml(&dictionary([("a", 1.into()), ("b", "text".into())]));
-    let closed = whole
-        .windows(7)
-        .position(|window| window == b"</dict>")
-        .unwrap()
-        + 7;
+    let closed = whole.windows(7).position(|window| window == b"</dict>").unwrap() + 7;
     for len in 0..closed {
         assert!(parse_dictionary(&whole[..len], SMALL).is_err(), "{len}");
     }

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::apple::{
-    BackupDate, BackupKind, DateFacts, FolderName, Info, ManifestPlist, PlistError, RootFile, Status, Udid,
-    backup_date, look_at,
+    BackupDate, BackupKind, DateFacts, FolderName, Info, ManifestPlist, PlistError, RootFile,
+    Status, Udid, backup_date, look_at,
 };
 
 const PLIST_LEN_MAX: u64 = 64 << 20;
@@ -112,7 +112,8 @@ pub fn find_backups(path: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let mut found = Vec::new();
     for child in fs::read_dir(path).map_err(|e| FolderError::io(path, e))? {
         let child = child.map_err(|e| FolderError::io(path, e))?.path();
-        let has_name = child.file_name().and_then(|n| n.to_str()).and_then(FolderName::parse).is_some();
+        let has_name =
+            child.file_name().and_then(|n| n.to_str()).and_then(FolderName::parse).is_some();
         let is_dir = fs::metadata(&child).is_ok_and(|m| m.is_dir());
         if is_dir && (has_name || look_at(&child).is_ok_and(|kind| is_backup(&kind))) {
             found.push(child);
@@ -134,7 +135,11 @@ fn is_backup(kind: &BackupKind) -> bool {
 ///
 /// # Errors
 /// It is not one that can be taken. With `allow_incomplete` an unfinished one can.
-pub fn look(path: &Path, allow_incomplete: bool, zone: &TimeZone) -> Result<BackupFolder, FolderError> {
+pub fn look(
+    path: &Path,
+    allow_incomplete: bool,
+    zone: &TimeZone,
+) -> Result<BackupFolder, FolderError> {
     let kind = look_at(path).map_err(|e| FolderError::io(path, e))?;
     if !is_backup(&kind) {
         return Err(FolderError::NotABackup { path: path.to_path_buf() });
@@ -203,7 +208,10 @@ fn read<T>(
         Err(error) => return Err(FolderError::io(&path, error)),
     };
     let mut bytes = Vec::new();
-    opened.take(PLIST_LEN_MAX + 1).read_to_end(&mut bytes).map_err(|e| FolderError::io(&path, e))?;
+    opened
+        .take(PLIST_LEN_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| FolderError::io(&path, e))?;
     match parse(&bytes) {
         Ok(parsed) => Ok(Some(parsed)),
         Err(error) => {

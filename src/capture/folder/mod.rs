@@ -10,4 +10,4 @@ mod take;
 
 pub use look::{BackupFolder, FolderError, find_backups, look};
 pub use names::{bytes_of, path_of};
-pub use take::{Taken, TakeError, take};
+pub use take::{TakeError, Taken, take};

@@ -70,7 +70,8 @@ impl Plan {
     pub(super) fn names(&self, item: &Item) -> (&[u8], &[u8], &[u8]) {
         let all = self.names.get(item.names_at..).unwrap_or_default();
         let (domain, rest) = all.split_at_checked(item.domain_len as usize).unwrap_or_default();
-        let (relative, rest) = rest.split_at_checked(item.relative_len as usize).unwrap_or_default();
+        let (relative, rest) =
+            rest.split_at_checked(item.relative_len as usize).unwrap_or_default();
         (domain, relative, rest.get(..item.stored_len as usize).unwrap_or_default())
     }
 
@@ -98,10 +99,15 @@ impl Plan {
         plan.walk(root, &mut Vec::new(), &mut rows)?;
         for row in rows.values().filter(|row| row.is_file && !row.seen) {
             let names = plan.names.get(row.names_at..).unwrap_or_default();
-            let (domain, rest) = names.split_at_checked(row.domain_len as usize).unwrap_or_default();
+            let (domain, rest) =
+                names.split_at_checked(row.domain_len as usize).unwrap_or_default();
             let path = rest.get(..row.relative_len as usize).unwrap_or_default();
-            let shown = format!("{} {}", String::from_utf8_lossy(domain), String::from_utf8_lossy(path));
-            plan.problem(shown, "is listed in Manifest.db, but its file is not in the folder".to_owned());
+            let shown =
+                format!("{} {}", String::from_utf8_lossy(domain), String::from_utf8_lossy(path));
+            plan.problem(
+                shown,
+                "is listed in Manifest.db, but its file is not in the folder".to_owned(),
+            );
         }
         drop(rows);
         plan.problems.sort_by(|a, b| a.path.cmp(&b.path));
@@ -151,7 +157,8 @@ impl Plan {
         for child in fs::read_dir(dir)? {
             let child = child?;
             let Some(name) = bytes_of(&child.file_name()) else {
-                let why = "has a name that is not Unicode, which this system cannot carry".to_owned();
+                let why =
+                    "has a name that is not Unicode, which this system cannot carry".to_owned();
                 self.problem(child.path().display().to_string(), why);
                 continue;
             };
@@ -178,7 +185,9 @@ impl Plan {
             } else if kind.is_symlink() {
                 self.add(rows, stored, ItemKind::Link, &metadata);
             } else {
-                let why = "is neither file, folder nor link (a pipe, socket or device): it is not kept".to_owned();
+                let why =
+                    "is neither file, folder nor link (a pipe, socket or device): it is not kept"
+                        .to_owned();
                 self.problem(shown(&stored), why);
             }
         }

@@ -138,7 +138,12 @@ impl<'r> Taking<'_, '_, 'r> {
         Ok(())
     }
 
-    fn feed(&mut self, feeder: &mut Feeder<'_, '_, 'r, Tag>, at: usize, item: &Item) -> Result<(), TakeError> {
+    fn feed(
+        &mut self,
+        feeder: &mut Feeder<'_, '_, 'r, Tag>,
+        at: usize,
+        item: &Item,
+    ) -> Result<(), TakeError> {
         let known = self.known(item)?;
         let (.., stored) = self.plan.names(item);
         let Some(path) = path_of(&self.folder.path, stored) else { return Ok(()) };
@@ -214,7 +219,8 @@ impl<'r> Taking<'_, '_, 'r> {
             let Ok(entry) = next else { continue };
             found = (entry.key() == key).then_some(entry);
         }
-        let Some(Entry { mtime_secs, mtime_nanos, row, what: What::File(content), .. }) = found else {
+        let Some(Entry { mtime_secs, mtime_nanos, row, what: What::File(content), .. }) = found
+        else {
             return Ok(None);
         };
         let same = row.is_some()

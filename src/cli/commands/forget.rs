@@ -32,10 +32,16 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
         let text = format!(
             "{} snapshot {} of {}, {}, {}",
             if args.dry_run { "would forget" } else { "forget" },
-            snapshot.short_id(), plain(snapshot.device_name()), moment(snapshot.time()), counted(snapshot.record.counts.files, "file"),
+            snapshot.short_id(),
+            plain(snapshot.device_name()),
+            moment(snapshot.time()),
+            counted(snapshot.record.counts.files, "file"),
         );
         if context.json() {
-            output::message("forget", json!({ "snapshot_id": snapshot.id, "dry_run": args.dry_run }))?;
+            output::message(
+                "forget",
+                json!({ "snapshot_id": snapshot.id, "dry_run": args.dry_run }),
+            )?;
         } else {
             output::line(&text)?;
         }
@@ -47,7 +53,10 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
         plan?;
         return Ok(0);
     }
-    confirm(&format!("Forget {}?", counted(snapshots.len() as u64, "snapshot")), context.global.yes)?;
+    confirm(
+        &format!("Forget {}?", counted(snapshots.len() as u64, "snapshot")),
+        context.global.yes,
+    )?;
     opened.prepare_to_write(&context.progress)?;
     forget::forget(&mut opened, &snapshots, &context.progress)?;
     if args.prune {
@@ -90,11 +99,14 @@ fn sweep(context: &Context, opened: &mut Opened, share: f64) -> Result<u8, Failu
 
 fn tell(context: &Context, plan: &SweepPlan, would: bool) -> Result<(), Failure> {
     if context.json() {
-        return output::message("prune", json!({
-            "delete_count": plan.delete.len(), "repack_count": plan.repack.len(), "unreadable_count": plan.unreadable.len(),
-            "delete_len": plan.delete_len, "rewrite_len": plan.rewrite_len, "freed_len": plan.freed_len(),
-            "unused_left_len": plan.unused_left_len, "dry_run": would,
-        }));
+        return output::message(
+            "prune",
+            json!({
+                "delete_count": plan.delete.len(), "repack_count": plan.repack.len(), "unreadable_count": plan.unreadable.len(),
+                "delete_len": plan.delete_len, "rewrite_len": plan.rewrite_len, "freed_len": plan.freed_len(),
+                "unused_left_len": plan.unused_left_len, "dry_run": would,
+            }),
+        );
     }
     output::line(&format!(
         "{} {} and rewrite {} ({} moved): {} {}",
@@ -106,7 +118,10 @@ fn tell(context: &Context, plan: &SweepPlan, would: bool) -> Result<(), Failure>
         if would { "would be free" } else { "will be free" },
     ))?;
     if !plan.unreadable.is_empty() {
-        output::note(&format!("note: {} cannot be read and will be left where they are", counted(plan.unreadable.len() as u64, "pack")));
+        output::note(&format!(
+            "note: {} cannot be read and will be left where they are",
+            counted(plan.unreadable.len() as u64, "pack")
+        ));
     }
     Ok(())
 }

@@ -33,7 +33,9 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     }
     if folders.is_empty() {
         let first = refused.into_iter().find_map(|r| r.outcome.err());
-        return Err(first.map_or_else(|| Failure::new(code::FAILED, "no backup was found"), Failure::from));
+        return Err(
+            first.map_or_else(|| Failure::new(code::FAILED, "no backup was found"), Failure::from)
+        );
     }
     let mut opened = context.write()?;
     let done = import_folders(&mut opened, &folders, &options, &context.progress, &stop::asked)?;
@@ -52,15 +54,25 @@ fn places() -> Result<Vec<PathBuf>, Failure> {
     let there: Vec<PathBuf> = all.iter().filter(|place| place.exists()).cloned().collect();
     if there.is_empty() {
         let looked: Vec<String> = all.iter().map(|p| p.display().to_string()).collect();
-        let looked = if looked.is_empty() { "this system has no such place".to_owned() } else { looked.join(", ") };
-        return Err(Failure::new(code::FAILED, format!("no backups of Finder or iTunes were found (looked in: {looked})"))
-            .next("name the folder: `russet import FOLDER`"));
+        let looked = if looked.is_empty() {
+            "this system has no such place".to_owned()
+        } else {
+            looked.join(", ")
+        };
+        return Err(Failure::new(
+            code::FAILED,
+            format!("no backups of Finder or iTunes were found (looked in: {looked})"),
+        )
+        .next("name the folder: `russet import FOLDER`"));
     }
     Ok(there)
 }
 
 /// Several backups and no `--all`: a person picks, a script is told.
-fn pick(folders: &mut Vec<crate::capture::folder::BackupFolder>, context: &Context) -> Result<(), Failure> {
+fn pick(
+    folders: &mut Vec<crate::capture::folder::BackupFolder>,
+    context: &Context,
+) -> Result<(), Failure> {
     if folders.len() < 2 || context.global.yes {
         return Ok(());
     }
@@ -70,7 +82,8 @@ fn pick(folders: &mut Vec<crate::capture::folder::BackupFolder>, context: &Conte
         output::note(&format!("{:>3}  {date}  {}  {}", at + 1, plain(name), folder.path.display()));
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(code::USAGE, "several backups were found").next("take them all with `--all`, or name folders"));
+        return Err(Failure::new(code::USAGE, "several backups were found")
+            .next("take them all with `--all`, or name folders"));
     }
     output::note("Which? Numbers with spaces between, or `all`:");
     let mut line = String::new();
@@ -105,7 +118,10 @@ fn report(context: &Context, imported: Imported) -> Result<u8, Failure> {
         Err(error) => {
             let failure = Failure::from(error);
             if context.json() {
-                output::message("error", json!({ "item": folder, "code": failure.code(), "what": failure.text() }))?;
+                output::message(
+                    "error",
+                    json!({ "item": folder, "code": failure.code(), "what": failure.text() }),
+                )?;
             }
             output::note(&failure.text());
             Ok(failure.code())
@@ -118,7 +134,10 @@ fn tell(context: &Context, folder: &str, outcome: &Outcome) -> Result<u8, Failur
         Outcome::Known { snapshot } => {
             let id = snapshot.to_string();
             if context.json() {
-                output::message("summary", json!({ "folder": folder, "snapshot_id": id, "new": false, "exit_code": 0 }))?;
+                output::message(
+                    "summary",
+                    json!({ "folder": folder, "snapshot_id": id, "new": false, "exit_code": 0 }),
+                )?;
             } else {
                 let id = id.get(..8).unwrap_or_default();
                 output::line(&format!("= {folder} is archived already, as snapshot {id}"))?;
@@ -127,7 +146,10 @@ fn tell(context: &Context, folder: &str, outcome: &Outcome) -> Result<u8, Failur
         }
         Outcome::Would { backup_time } => {
             if context.json() {
-                output::message("summary", json!({ "folder": folder, "would": true, "time": rfc3339(*backup_time), "exit_code": 0 }))?;
+                output::message(
+                    "summary",
+                    json!({ "folder": folder, "would": true, "time": rfc3339(*backup_time), "exit_code": 0 }),
+                )?;
             } else {
                 output::line(&format!("? {folder} of {} would be taken", moment(*backup_time)))?;
             }
@@ -137,13 +159,16 @@ fn tell(context: &Context, folder: &str, outcome: &Outcome) -> Result<u8, Failur
             let record = &snapshot.record;
             let exit = if record.verdict == Verdict::Incomplete { code::INCOMPLETE } else { 0 };
             if context.json() {
-                output::message("summary", json!({
-                    "folder": folder, "snapshot_id": snapshot.id, "new": true, "device": record.device.name,
-                    "udid": record.udid, "time": rfc3339(record.backup_time), "verdict": record.verdict,
-                    "files": record.counts.files, "len": record.counts.len, "unchanged_count": unchanged_count,
-                    "new_len": written.new_len, "stored_len": written.stored_len, "pack_count": written.pack_count,
-                    "problem_count": record.problem_count, "exit_code": exit,
-                }))?;
+                output::message(
+                    "summary",
+                    json!({
+                        "folder": folder, "snapshot_id": snapshot.id, "new": true, "device": record.device.name,
+                        "udid": record.udid, "time": rfc3339(record.backup_time), "verdict": record.verdict,
+                        "files": record.counts.files, "len": record.counts.len, "unchanged_count": unchanged_count,
+                        "new_len": written.new_len, "stored_len": written.stored_len, "pack_count": written.pack_count,
+                        "problem_count": record.problem_count, "exit_code": exit,
+                    }),
+                )?;
                 return Ok(exit);
             }
             let mark = if exit == 0 { "✓" } else { "!" };
@@ -158,7 +183,10 @@ fn tell(context: &Context, folder: &str, outcome: &Outcome) -> Result<u8, Failur
                 bytes(written.stored_len),
             ))?;
             if *unchanged_count > 0 {
-                output::line(&format!("  {} unchanged since the snapshot before and were not read", counted(*unchanged_count, "file")))?;
+                output::line(&format!(
+                    "  {} unchanged since the snapshot before and were not read",
+                    counted(*unchanged_count, "file")
+                ))?;
             }
             if record.verdict == Verdict::Incomplete {
                 output::note(&format!(

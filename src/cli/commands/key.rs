@@ -11,8 +11,8 @@ use super::repo::{kdf_words, show_recovery_key};
 use crate::cli::args::Key;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::secret::{ask, confirm, read_file};
 use crate::cli::output;
+use crate::cli::secret::{ask, confirm, read_file};
 use crate::ops::open::Opened;
 
 const KDF_TIME: Duration = Duration::from_millis(900);
@@ -38,7 +38,10 @@ fn list(context: &Context) -> Result<u8, Failure> {
     for slot in opened.repository.keyslots() {
         let used = slot.id == opened.repository.opened_by();
         if context.json() {
-            output::message("keyslot", json!({ "id": slot.id, "kind": kdf_words(&slot.kdf), "opened_this": used }))?;
+            output::message(
+                "keyslot",
+                json!({ "id": slot.id, "kind": kdf_words(&slot.kdf), "opened_this": used }),
+            )?;
         } else {
             let mark = if used { "  ← opened it now" } else { "" };
             output::line(&format!("{}  {}{mark}", short(slot.id), kdf_words(&slot.kdf)))?;
@@ -69,7 +72,10 @@ fn add(context: &Context, file: Option<&Path>, label: &str) -> Result<u8, Failur
 
 fn remove(context: &Context, prefix: &str) -> Result<u8, Failure> {
     let mut opened = ready(context)?;
-    confirm(&format!("Remove keyslot {prefix}? What it belongs to no longer opens the repository."), context.global.yes)?;
+    confirm(
+        &format!("Remove keyslot {prefix}? What it belongs to no longer opens the repository."),
+        context.global.yes,
+    )?;
     let writer = opened.writer()?;
     let id = opened.repository.remove_keyslot(prefix, writer)?;
     opened.remember(&context.progress);
@@ -81,7 +87,9 @@ fn passwd(context: &Context, file: Option<&Path>) -> Result<u8, Failure> {
     let mut opened = ready(context)?;
     let old = opened.repository.opened_by();
     if context.global.recovery_file.is_some() {
-        output::note("note: opened with the recovery key: a new password is added, and none is removed");
+        output::note(
+            "note: opened with the recovery key: a new password is added, and none is removed",
+        );
     }
     let secret = SlotSecret::Password(new_password(file)?);
     let id = opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), "password")?;
@@ -90,21 +98,33 @@ fn passwd(context: &Context, file: Option<&Path>) -> Result<u8, Failure> {
         opened.repository.remove_keyslot(&old.to_string(), writer)?;
     }
     opened.remember(&context.progress);
-    said(context, id, "is the new password's; whoever copied the drive before can still open that copy with the old one")
+    said(
+        context,
+        id,
+        "is the new password's; whoever copied the drive before can still open that copy with the old one",
+    )
 }
 
 fn recovery(context: &Context) -> Result<u8, Failure> {
     let opened = ready(context)?;
-    let key = RecoveryKey::draw(opened.repository.ambient().as_ref()).map_err(|e| Failure::new(code::FAILED, e.to_string()))?;
+    let key = RecoveryKey::draw(opened.repository.ambient().as_ref())
+        .map_err(|e| Failure::new(code::FAILED, e.to_string()))?;
     let words = key.words();
-    let id = opened.repository.add_keyslot(&SlotSecret::Recovery(key), Kdf::Recovery, "recovery key")?;
+    let id =
+        opened.repository.add_keyslot(&SlotSecret::Recovery(key), Kdf::Recovery, "recovery key")?;
     context.progress.clear();
     if context.json() {
-        output::message("summary", json!({ "keyslot": id, "recovery_key": words.as_str(), "exit_code": 0 }))?;
+        output::message(
+            "summary",
+            json!({ "keyslot": id, "recovery_key": words.as_str(), "exit_code": 0 }),
+        )?;
         return Ok(0);
     }
     show_recovery_key(&words)?;
-    output::line(&format!("Keyslot {} was added. Recovery keys made before still work; `russet key remove` removes one.", short(id)))?;
+    output::line(&format!(
+        "Keyslot {} was added. Recovery keys made before still work; `russet key remove` removes one.",
+        short(id)
+    ))?;
     Ok(0)
 }
 

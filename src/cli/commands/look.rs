@@ -66,7 +66,11 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
             bytes(record.counts.len),
             bytes(record.counts.new_len),
             tags.join(", "),
-            [verdict, snapshot.state.note.as_deref().unwrap_or("")].map(plain).join(" ").trim().to_owned(),
+            [verdict, snapshot.state.note.as_deref().unwrap_or("")]
+                .map(plain)
+                .join(" ")
+                .trim()
+                .to_owned(),
         ]);
     }
     for line in table.lines() {
@@ -95,13 +99,18 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
     }
     let mut failed = None;
     let show = |entry: &Entry| -> std::io::Result<()> {
-        let result = if context.json() { output::message("entry", entry_json(entry)) } else { output::line(&entry_line(entry, args.long)) };
+        let result = if context.json() {
+            output::message("entry", entry_json(entry))
+        } else {
+            output::line(&entry_line(entry, args.long))
+        };
         result.map_err(|failure| {
             failed = Some(failure);
             std::io::Error::from(std::io::ErrorKind::Other)
         })
     };
-    let damaged = list::entries(&opened.repository, &snapshot, args.path.as_deref(), &context.progress, show);
+    let damaged =
+        list::entries(&opened.repository, &snapshot, args.path.as_deref(), &context.progress, show);
     context.progress.clear();
     match (failed, damaged) {
         (Some(failure), _) => Err(failure),
@@ -136,11 +145,14 @@ fn entry_line(entry: &Entry, long: bool) -> String {
 fn entry_json(entry: &Entry) -> serde_json::Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (kind, len, hash) = match &entry.what {
-        What::File(content) => ("file", Some(content.len), Some(russet_store::ids::hex(&content.hash))),
+        What::File(content) => {
+            ("file", Some(content.len), Some(russet_store::ids::hex(&content.hash)))
+        }
         What::Directory => ("directory", None, None),
         What::Link { .. } => ("link", None, None),
     };
-    let odd = std::str::from_utf8(&entry.stored_path).is_err() || std::str::from_utf8(&entry.relative_path).is_err();
+    let odd = std::str::from_utf8(&entry.stored_path).is_err()
+        || std::str::from_utf8(&entry.relative_path).is_err();
     json!({
         "kind": kind, "domain": text(&entry.domain), "path": text(&entry.relative_path), "stored_path": text(&entry.stored_path),
         "stored_path_hex": odd.then(|| russet_store::ids::hex(&entry.stored_path)),
@@ -149,16 +161,27 @@ fn entry_json(entry: &Entry) -> serde_json::Value {
     })
 }
 
-fn categories(context: &Context, repository: &russet_store::repository::Repository, snapshot: &Snapshot) -> Result<u8, Failure> {
+fn categories(
+    context: &Context,
+    repository: &russet_store::repository::Repository,
+    snapshot: &Snapshot,
+) -> Result<u8, Failure> {
     let sums = list::by_category(repository, snapshot, &context.progress);
     context.progress.clear();
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.len));
     for (name, sum) in sums {
         if context.json() {
-            output::message("category", json!({ "name": name, "files": sum.count, "len": sum.len }))?;
+            output::message(
+                "category",
+                json!({ "name": name, "files": sum.count, "len": sum.len }),
+            )?;
         } else {
-            output::line(&format!("{:>10}  {:>12}  {name}", bytes(sum.len), counted(sum.count, "file")))?;
+            output::line(&format!(
+                "{:>10}  {:>12}  {name}",
+                bytes(sum.len),
+                counted(sum.count, "file")
+            ))?;
         }
     }
     Ok(if context.progress.problem_count() == 0 { 0 } else { code::INCOMPLETE })
@@ -170,8 +193,11 @@ pub(super) fn cat(context: &Context, args: &Cat) -> Result<u8, Failure> {
     let entry = list::find_file(&opened.repository, &snapshot, &args.path, &context.progress);
     context.progress.clear();
     let Some(Entry { what: What::File(content), .. }) = entry else {
-        return Err(Failure::new(code::FAILED, format!("snapshot {} has no file \"{}\"", snapshot.short_id(), plain(&args.path)))
-            .next(format!("`russet ls {}` lists its files", snapshot.short_id())));
+        return Err(Failure::new(
+            code::FAILED,
+            format!("snapshot {} has no file \"{}\"", snapshot.short_id(), plain(&args.path)),
+        )
+        .next(format!("`russet ls {}` lists its files", snapshot.short_id())));
     };
     let mut out = std::io::stdout().lock();
     list::cat(&opened.repository, &content, &mut out)?;
@@ -184,21 +210,42 @@ pub(super) fn stats(context: &Context) -> Result<u8, Failure> {
     let stats = list::stats(&opened.repository, &snapshots, &context.progress)?;
     context.progress.clear();
     if context.json() {
-        output::message("stats", json!({
-            "snapshot_count": stats.snapshot_count, "restore_len": stats.restore_len, "pack_count": stats.pack_count,
-            "pack_len": stats.pack_len, "blob_count": stats.blob_count, "blob_plain_len": stats.blob_plain_len,
-            "blob_sealed_len": stats.blob_sealed_len, "damaged_count": stats.damaged_count,
-        }))?;
+        output::message(
+            "stats",
+            json!({
+                "snapshot_count": stats.snapshot_count, "restore_len": stats.restore_len, "pack_count": stats.pack_count,
+                "pack_len": stats.pack_len, "blob_count": stats.blob_count, "blob_plain_len": stats.blob_plain_len,
+                "blob_sealed_len": stats.blob_sealed_len, "damaged_count": stats.damaged_count,
+            }),
+        )?;
     } else {
-        output::line(&format!("Snapshots    {}, {} if each stood alone", stats.snapshot_count, bytes(stats.restore_len)))?;
-        output::line(&format!("Different    {} in {}", bytes(stats.blob_plain_len), counted(stats.blob_count, "piece")))?;
-        output::line(&format!("Stored       {} in {}", bytes(stats.pack_len), counted(stats.pack_count, "pack")))?;
+        output::line(&format!(
+            "Snapshots    {}, {} if each stood alone",
+            stats.snapshot_count,
+            bytes(stats.restore_len)
+        ))?;
+        output::line(&format!(
+            "Different    {} in {}",
+            bytes(stats.blob_plain_len),
+            counted(stats.blob_count, "piece")
+        ))?;
+        output::line(&format!(
+            "Stored       {} in {}",
+            bytes(stats.pack_len),
+            counted(stats.pack_count, "pack")
+        ))?;
         #[expect(clippy::cast_precision_loss, reason = "a ratio to one decimal")]
         if stats.pack_len > 0 {
-            output::line(&format!("Saved        {:.1} times smaller", stats.restore_len as f64 / stats.pack_len as f64))?;
+            output::line(&format!(
+                "Saved        {:.1} times smaller",
+                stats.restore_len as f64 / stats.pack_len as f64
+            ))?;
         }
         let unused = stats.pack_len.saturating_sub(stats.blob_sealed_len);
-        output::line(&format!("Not needed   {} (directories and padding included)", bytes(unused)))?;
+        output::line(&format!(
+            "Not needed   {} (directories and padding included)",
+            bytes(unused)
+        ))?;
     }
     Ok(if stats.damaged_count == 0 { 0 } else { code::DAMAGE })
 }
@@ -212,9 +259,13 @@ pub(super) fn pin(context: &Context, args: &One, on: bool) -> Result<u8, Failure
 }
 
 pub(super) fn tag(context: &Context, args: &Tag) -> Result<u8, Failure> {
-    let good = !args.tag.is_empty() && args.tag.len() <= 200 && !args.tag.chars().any(char::is_control);
+    let good =
+        !args.tag.is_empty() && args.tag.len() <= 200 && !args.tag.chars().any(char::is_control);
     if !good {
-        return Err(Failure::new(code::USAGE, "a tag is a word of at most 200 bytes without control characters"));
+        return Err(Failure::new(
+            code::USAGE,
+            "a tag is a word of at most 200 bytes without control characters",
+        ));
     }
     let mut opened = context.write()?;
     let snapshot = chosen(&opened, &args.snapshot)?;
@@ -232,7 +283,11 @@ pub(super) fn note(context: &Context, args: &Note) -> Result<u8, Failure> {
     let snapshot = chosen(&opened, &args.snapshot)?;
     mark::note(&mut opened, snapshot.id, &args.text)?;
     opened.remember(&context.progress);
-    said(context, &snapshot, if args.text.is_empty() { "has no note any more" } else { "has the note" })
+    said(
+        context,
+        &snapshot,
+        if args.text.is_empty() { "has no note any more" } else { "has the note" },
+    )
 }
 
 fn said(context: &Context, snapshot: &Snapshot, what: &str) -> Result<u8, Failure> {
@@ -240,7 +295,11 @@ fn said(context: &Context, snapshot: &Snapshot, what: &str) -> Result<u8, Failur
     if context.json() {
         output::message("summary", json!({ "snapshot_id": snapshot.id, "exit_code": 0 }))?;
     } else {
-        output::line(&format!("Snapshot {} of {} {what}.", snapshot.short_id(), plain(snapshot.device_name())))?;
+        output::line(&format!(
+            "Snapshot {} of {} {what}.",
+            snapshot.short_id(),
+            plain(snapshot.device_name())
+        ))?;
     }
     Ok(0)
 }

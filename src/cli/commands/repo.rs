@@ -27,10 +27,13 @@ pub(super) fn init(context: &Context, args: &Init) -> Result<u8, Failure> {
     let created = ops::init::init(&location, password, calibrate(KDF_TIME))?;
     let words = created.recovery.words();
     if context.json() {
-        output::message("summary", json!({
-            "repository_id": created.id, "location": location.display().to_string(),
-            "recovery_key": words.as_str(), "exit_code": 0,
-        }))?;
+        output::message(
+            "summary",
+            json!({
+                "repository_id": created.id, "location": location.display().to_string(),
+                "recovery_key": words.as_str(), "exit_code": 0,
+            }),
+        )?;
         return Ok(0);
     }
     output::line(&format!("A new repository was made at {}.", location.display()))?;
@@ -43,11 +46,14 @@ pub(super) fn init(context: &Context, args: &Init) -> Result<u8, Failure> {
 pub(super) fn show_recovery_key(words: &str) -> Result<(), Failure> {
     output::line("")?;
     output::line("Recovery key: 24 words that open the repository if the password is ever lost.")?;
-    output::line("Write them on paper and keep them apart from the drive. They are shown only now.")?;
+    output::line(
+        "Write them on paper and keep them apart from the drive. They are shown only now.",
+    )?;
     output::line("")?;
     let words: Vec<&str> = words.split(' ').collect();
     for (row, line) in words.chunks(6).enumerate() {
-        let numbered = line.iter().enumerate().map(|(at, word)| format!("{:>2} {word:<9}", row * 6 + at + 1));
+        let numbered =
+            line.iter().enumerate().map(|(at, word)| format!("{:>2} {word:<9}", row * 6 + at + 1));
         output::line(&format!("  {}", numbered.collect::<Vec<_>>().join(" ").trim_end()))?;
     }
     output::line("")
@@ -65,7 +71,9 @@ fn ask_back(key: &RecoveryKey) -> Result<(), Failure> {
         let mut line = String::new();
         let read = std::io::stdin().read_line(&mut line);
         if read.is_err() || line.trim().is_empty() {
-            output::note("Not checked. `russet key recovery` makes another recovery key at any time.");
+            output::note(
+                "Not checked. `russet key recovery` makes another recovery key at any time.",
+            );
             return Ok(());
         }
         if line.trim().eq_ignore_ascii_case(wanted) {
@@ -78,7 +86,12 @@ fn ask_back(key: &RecoveryKey) -> Result<(), Failure> {
 pub(super) fn kdf_words(kdf: &Kdf) -> String {
     match kdf {
         Kdf::Argon2id { memory_kib, passes, lanes } => {
-            format!("password (Argon2id, {} MiB, {}, {})", memory_kib >> 10, counted(u64::from(*passes), "pass").replace("passs", "passes"), counted(u64::from(*lanes), "lane"))
+            format!(
+                "password (Argon2id, {} MiB, {}, {})",
+                memory_kib >> 10,
+                counted(u64::from(*passes), "pass").replace("passs", "passes"),
+                counted(u64::from(*lanes), "lane")
+            )
         }
         Kdf::Recovery => "recovery key (24 words)".to_owned(),
     }
@@ -94,18 +107,24 @@ pub(super) fn info(context: &Context) -> Result<u8, Failure> {
     let free = repository.backend().free_len().ok().flatten();
     context.progress.clear();
     if context.json() {
-        output::message("repository", json!({
-            "repository_id": repository.id(), "location": repository.backend().location(), "format": 1,
-            "created": config.map(|c| c.created), "snapshot_count": snapshots.len(), "pack_count": packs.len(),
-            "pack_len": pack_len, "free_len": free, "foreign_count": repository.foreign_count(),
-            "keyslot_count": repository.keyslots().len(),
-        }))?;
+        output::message(
+            "repository",
+            json!({
+                "repository_id": repository.id(), "location": repository.backend().location(), "format": 1,
+                "created": config.map(|c| c.created), "snapshot_count": snapshots.len(), "pack_count": packs.len(),
+                "pack_len": pack_len, "free_len": free, "foreign_count": repository.foreign_count(),
+                "keyslot_count": repository.keyslots().len(),
+            }),
+        )?;
         return Ok(0);
     }
     output::line(&format!("Repository   {}", repository.id()))?;
     output::line(&format!("At           {}", repository.backend().location()))?;
     if let Some(config) = config {
-        output::line(&format!("Made         {}", moment(i64::try_from(config.created).unwrap_or(0))))?;
+        output::line(&format!(
+            "Made         {}",
+            moment(i64::try_from(config.created).unwrap_or(0))
+        ))?;
     }
     output::line("Format       1 (docs/format.md in the repository)")?;
     output::line(&format!("Snapshots    {}", snapshots.len()))?;
@@ -115,7 +134,11 @@ pub(super) fn info(context: &Context) -> Result<u8, Failure> {
     }
     for slot in repository.keyslots() {
         let id = slot.id.to_string();
-        output::line(&format!("Opens with   {}  {}", id.get(..8).unwrap_or_default(), kdf_words(&slot.kdf)))?;
+        output::line(&format!(
+            "Opens with   {}  {}",
+            id.get(..8).unwrap_or_default(),
+            kdf_words(&slot.kdf)
+        ))?;
     }
     if repository.foreign_count() > 0 {
         output::line(&format!("Other files  {}, ignored", repository.foreign_count()))?;
@@ -124,16 +147,22 @@ pub(super) fn info(context: &Context) -> Result<u8, Failure> {
 }
 
 pub(super) fn config(context: &Context, args: &Config) -> Result<u8, Failure> {
-    let path = settings::path().ok_or_else(|| Failure::new(code::FAILED, "this system has no place for a configuration file"))?;
+    let path = settings::path().ok_or_else(|| {
+        Failure::new(code::FAILED, "this system has no place for a configuration file")
+    })?;
     match args {
         Config::Path => output::line(&path.display().to_string())?,
         // Reading it happened before the command was run; a bad file never gets here.
         Config::Check => output::line(&format!("{}: good", path.display()))?,
         Config::Show => {
             if context.json() {
-                output::message("config", json!({ "path": path.display().to_string(), "settings": context.settings }))?;
+                output::message(
+                    "config",
+                    json!({ "path": path.display().to_string(), "settings": context.settings }),
+                )?;
             } else {
-                let text = toml::to_string(&context.settings).map_err(|e| Failure::new(code::FAILED, e.to_string()))?;
+                let text = toml::to_string(&context.settings)
+                    .map_err(|e| Failure::new(code::FAILED, e.to_string()))?;
                 output::line(&format!("# {}\n{}", path.display(), text.trim_end()))?;
             }
         }
@@ -150,7 +179,10 @@ pub(super) fn completions<C: CommandFactory>(args: &Completions) -> Result<u8, F
 
 pub(super) fn version(context: &Context) -> Result<u8, Failure> {
     if context.json() {
-        output::message("version", json!({ "version": env!("CARGO_PKG_VERSION"), "formats": [1] }))?;
+        output::message(
+            "version",
+            json!({ "version": env!("CARGO_PKG_VERSION"), "formats": [1] }),
+        )?;
     } else {
         output::line(&format!("russet {} (repository format 1)", env!("CARGO_PKG_VERSION")))?;
     }

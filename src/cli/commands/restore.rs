@@ -16,22 +16,33 @@ pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
     let opened = context.read()?;
     let snapshot = chosen(&opened, &args.snapshot)?;
     let options = RestoreOptions { target: args.target, zone: TimeZone::system() };
-    let done = restore_snapshot(&opened.repository, &snapshot, &options, &context.progress, &stop::asked)?;
+    let done =
+        restore_snapshot(&opened.repository, &snapshot, &options, &context.progress, &stop::asked)?;
     context.progress.clear();
     let whole = done.lost_count == 0 && done.listing_lost_count == 0;
     let exit = if whole { 0 } else { code::INCOMPLETE };
     if context.json() {
-        output::message("summary", json!({
-            "snapshot_id": snapshot.id, "folder": done.folder.display().to_string(), "files": done.file_count,
-            "len": done.len, "lost_count": done.lost_count, "listing_lost_count": done.listing_lost_count, "exit_code": exit,
-        }))?;
+        output::message(
+            "summary",
+            json!({
+                "snapshot_id": snapshot.id, "folder": done.folder.display().to_string(), "files": done.file_count,
+                "len": done.len, "lost_count": done.lost_count, "listing_lost_count": done.listing_lost_count, "exit_code": exit,
+            }),
+        )?;
         return Ok(exit);
     }
-    let name = format!("snapshot {} (\"{}\", {})", snapshot.short_id(), plain(snapshot.device_name()), moment(snapshot.time()));
+    let name = format!(
+        "snapshot {} (\"{}\", {})",
+        snapshot.short_id(),
+        plain(snapshot.device_name()),
+        moment(snapshot.time())
+    );
     if whole {
         output::line(&format!(
             "✓ {} of {name} were written to {}, {}, each checked",
-            counted(done.file_count, "file"), done.folder.display(), bytes(done.len),
+            counted(done.file_count, "file"),
+            done.folder.display(),
+            bytes(done.len),
         ))?;
     } else {
         let total = snapshot.record.counts.files;
@@ -39,7 +50,14 @@ pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
             "error: could not restore {} of {} from {name}{}\n  the rest is in {}\n  next: `russet verify --read-data` lists everything affected; other snapshots may still hold these files",
             counted(done.lost_count, "file"),
             count(total),
-            if done.listing_lost_count > 0 { format!(", and {} of its listing could not be read", counted(done.listing_lost_count, "part")) } else { String::new() },
+            if done.listing_lost_count > 0 {
+                format!(
+                    ", and {} of its listing could not be read",
+                    counted(done.listing_lost_count, "part")
+                )
+            } else {
+                String::new()
+            },
             done.folder.display(),
         ));
     }

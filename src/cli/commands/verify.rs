@@ -28,19 +28,28 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<u8, Failure> {
 
 fn json_report(report: &Report, read_data: bool, exit: u8) -> Result<(), Failure> {
     for damage in &report.damages {
-        output::message("damage", json!({ "item": damage.what, "why": damage.why, "heals": damage.heals }))?;
+        output::message(
+            "damage",
+            json!({ "item": damage.what, "why": damage.why, "heals": damage.heals }),
+        )?;
     }
     for hit in &report.hits {
-        output::message("hit", json!({
-            "snapshot": hit.snapshot, "device": hit.device, "time": hit.time, "files": hit.files,
-            "file_count": hit.file_count, "listing_count": hit.listing_count,
-        }))?;
+        output::message(
+            "hit",
+            json!({
+                "snapshot": hit.snapshot, "device": hit.device, "time": hit.time, "files": hit.files,
+                "file_count": hit.file_count, "listing_count": hit.listing_count,
+            }),
+        )?;
     }
-    output::message("summary", json!({
-        "snapshot_count": report.snapshot_count, "pack_count": report.pack_count, "blob_count": report.blob_count,
-        "read_len": report.read_len, "read_data": read_data, "damage_count": report.damages.len(),
-        "hit_count": report.hits.len(), "foreign_count": report.foreign_count, "exit_code": exit,
-    }))
+    output::message(
+        "summary",
+        json!({
+            "snapshot_count": report.snapshot_count, "pack_count": report.pack_count, "blob_count": report.blob_count,
+            "read_len": report.read_len, "read_data": read_data, "damage_count": report.damages.len(),
+            "hit_count": report.hits.len(), "foreign_count": report.foreign_count, "exit_code": exit,
+        }),
+    )
 }
 
 fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
@@ -49,27 +58,49 @@ fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
         output::line(&format!("✗ {}: {}{heals}", plain(&damage.what), plain(&damage.why)))?;
     }
     if report.damages.len() > SHOWN {
-        output::line(&format!("✗ … and {} more; --json lists all", count((report.damages.len() - SHOWN) as u64)))?;
+        output::line(&format!(
+            "✗ … and {} more; --json lists all",
+            count((report.damages.len() - SHOWN) as u64)
+        ))?;
     }
     for hit in &report.hits {
         output::line(&format!(
             "! snapshot {} of {}, {}: {} and {} of its listing would not come back",
-            hit.snapshot, plain(&hit.device), moment(hit.time), counted(hit.file_count, "file"), counted(hit.listing_count, "part"),
+            hit.snapshot,
+            plain(&hit.device),
+            moment(hit.time),
+            counted(hit.file_count, "file"),
+            counted(hit.listing_count, "part"),
         ))?;
         for file in &hit.files {
             output::line(&format!("    {}", plain(file)))?;
         }
     }
     let looked = format!(
-        "{}, {}, {}", counted(report.snapshot_count, "snapshot"), counted(report.pack_count, "pack"), counted(report.blob_count, "blob"),
+        "{}, {}, {}",
+        counted(report.snapshot_count, "snapshot"),
+        counted(report.pack_count, "pack"),
+        counted(report.blob_count, "blob"),
     );
     if read_data {
-        output::line(&format!("data {} {looked}: {} read, {} damaged", sign(report), bytes(report.read_len), count(report.damages.len() as u64)))?;
+        output::line(&format!(
+            "data {} {looked}: {} read, {} damaged",
+            sign(report),
+            bytes(report.read_len),
+            count(report.damages.len() as u64)
+        ))?;
     } else {
-        output::line(&format!("structure {} {looked} (the data itself was not read: `--read-data`)", sign(report)))?;
+        output::line(&format!(
+            "structure {} {looked} (the data itself was not read: `--read-data`)",
+            sign(report)
+        ))?;
     }
     if !report.is_sound() {
-        let next = if report.hits.is_empty() { "no snapshot is hit; the next import heals what it can" } else { "restore still gives everything that is not named; another copy of the repository may hold the rest" };
+        let next = if report.hits.is_empty() {
+            "no snapshot is hit; the next import heals what it can"
+        } else {
+            "restore still gives everything that is not named; another copy of the repository may hold the rest"
+        };
         output::note(&format!("next: {next}"));
     }
     Ok(())

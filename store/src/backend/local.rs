@@ -61,11 +61,7 @@ impl LocalBackend {
                 return Err(BackendError::NotFound { name: name() });
             }
             Err(source) => {
-                return Err(BackendError::Io {
-                    doing: "open",
-                    name: name(),
-                    source,
-                });
+                return Err(BackendError::Io { doing: "open", name: name(), source });
             }
         };
         if !root.is_dir() {
@@ -74,19 +70,10 @@ impl LocalBackend {
         let device = match system::device(&root) {
             Ok(device) => device,
             Err(source) => {
-                return Err(BackendError::Io {
-                    doing: "open",
-                    name: name(),
-                    source,
-                });
+                return Err(BackendError::Io { doing: "open", name: name(), source });
             }
         };
-        Ok(Self {
-            root,
-            device,
-            durability,
-            unsynced: Mutex::default(),
-        })
+        Ok(Self { root, device, durability, unsynced: Mutex::default() })
     }
 
     /// Makes the folder, with those above it, if it is missing, and opens it. Whether a folder that was
@@ -97,25 +84,17 @@ impl LocalBackend {
         if let Err(source) = fs::create_dir_all(root) {
             let location = root.display().to_string();
             return Err(match source.kind() {
-                ErrorKind::NotADirectory | ErrorKind::AlreadyExists => BackendError::NotAFolder {
-                    path: root.to_owned(),
-                },
+                ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+                    BackendError::NotAFolder { path: root.to_owned() }
+                }
                 ErrorKind::StorageFull => BackendError::NoSpace { location },
                 ErrorKind::ReadOnlyFilesystem => BackendError::ReadOnly { location },
-                _ => BackendError::Io {
-                    doing: "create",
-                    name: location,
-                    source,
-                },
+                _ => BackendError::Io { doing: "create", name: location, source },
             });
         }
         let backend = Self::open(root, durability)?;
         for parent in made.iter().filter_map(|path| path.parent()) {
-            let parent = if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            };
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             // A relative path means another folder once somebody changes the working directory.
             let fail = |error| backend.fail("create", "the folder", error);
             let parent = fs::canonicalize(parent).map_err(fail)?;
@@ -156,9 +135,7 @@ impl LocalBackend {
         if unsynced.anchor.is_none() {
             unsynced.anchor = File::open(&self.root).ok();
         }
-        let ours = folder
-            .ancestors()
-            .take_while(|above| above.starts_with(&self.root));
+        let ours = folder.ancestors().take_while(|above| above.starts_with(&self.root));
         unsynced.folders.extend(ours.map(Path::to_owned));
     }
 
@@ -169,9 +146,7 @@ impl LocalBackend {
     }
 
     fn disconnected(&self) -> BackendError {
-        BackendError::Disconnected {
-            location: self.location(),
-        }
+        BackendError::Disconnected { location: self.location() }
     }
 
     /// Nothing may be written to a bare mount point: it would fill the host's own drive.
@@ -187,30 +162,18 @@ impl LocalBackend {
     fn fail(&self, doing: &'static str, name: &str, source: io::Error) -> BackendError {
         let location = || self.location();
         match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => BackendError::NoSpace {
-                location: location(),
-            },
-            ErrorKind::ReadOnlyFilesystem => BackendError::ReadOnly {
-                location: location(),
-            },
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                BackendError::NoSpace { location: location() }
+            }
+            ErrorKind::ReadOnlyFilesystem => BackendError::ReadOnly { location: location() },
             _ if system::is_gone(&source) || !self.is_connected() => self.disconnected(),
-            ErrorKind::NotFound => BackendError::NotFound {
-                name: name.to_owned(),
-            },
-            ErrorKind::NotADirectory => BackendError::NotAFolder {
-                path: self.root.join(name),
-            },
-            ErrorKind::IsADirectory => BackendError::NotAFile {
-                name: name.to_owned(),
-            },
-            _ if system::is_link_refused(&source) => BackendError::NotAFile {
-                name: name.to_owned(),
-            },
-            _ => BackendError::Io {
-                doing,
-                name: name.to_owned(),
-                source,
-            },
+            ErrorKind::NotFound => BackendError::NotFound { name: name.to_owned() },
+            ErrorKind::NotADirectory => BackendError::NotAFolder { path: self.root.join(name) },
+            ErrorKind::IsADirectory => BackendError::NotAFile { name: name.to_owned() },
+            _ if system::is_link_refused(&source) => {
+                BackendError::NotAFile { name: name.to_owned() }
+            }
+            _ => BackendError::Io { doing, name: name.to_owned(), source },
         }
     }
 
@@ -245,9 +208,7 @@ impl LocalBackend {
     fn is_there(&self, path: &Path, name: &Name, bytes: &[u8]) -> Result<bool, BackendError> {
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
-                return Err(BackendError::NotAFile {
-                    name: name.to_string(),
-                });
+                return Err(BackendError::NotAFile { name: name.to_string() });
             }
             Ok(metadata) if metadata.is_file() && metadata.len() == bytes.len() as u64 => {}
             Ok(_) => return Ok(false),
@@ -291,9 +252,7 @@ impl LocalBackend {
         if is_good {
             Ok(temporary)
         } else {
-            Err(BackendError::WrittenDiffers {
-                name: name.to_string(),
-            })
+            Err(BackendError::WrittenDiffers { name: name.to_string() })
         }
     }
 
@@ -303,9 +262,7 @@ impl LocalBackend {
         let file = system::open_to_read(&self.path(name)).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
         if !metadata.is_file() {
-            return Err(BackendError::NotAFile {
-                name: name.to_string(),
-            });
+            return Err(BackendError::NotAFile { name: name.to_string() });
         }
         Ok((file, metadata.len()))
     }
@@ -328,17 +285,11 @@ impl LocalBackend {
 
     fn walk(&self, dir: &str) -> Result<Walk, BackendError> {
         if !dir.is_empty() && Name::parse(dir).is_err() {
-            return Err(BackendError::NotAFolder {
-                path: self.root.join(dir),
-            });
+            return Err(BackendError::NotAFolder { path: self.root.join(dir) });
         }
         let walk = Walk::below(&self.root, dir);
         // An unplugged drive must not pass for an empty or a damaged repository.
-        if self.is_connected() {
-            walk.bounded(&self.location())
-        } else {
-            Err(self.disconnected())
-        }
+        if self.is_connected() { walk.bounded(&self.location()) } else { Err(self.disconnected()) }
     }
 }
 
@@ -353,9 +304,7 @@ impl Backend for LocalBackend {
         let path = self.path(name);
         if !self.is_there(&path, name, bytes)? {
             let temporary = self.write_temporary(&folder, name, bytes)?;
-            temporary
-                .rename(&path)
-                .map_err(|error| self.fail("rename", name.as_str(), error))?;
+            temporary.rename(&path).map_err(|error| self.fail("rename", name.as_str(), error))?;
         }
         self.mark_unsynced(&folder);
         Ok(())
@@ -363,11 +312,7 @@ impl Backend for LocalBackend {
 
     fn get(&self, name: &Name, len_max: u64) -> Result<Vec<u8>, BackendError> {
         let (file, got_len) = self.open_file(name)?;
-        let too_long = || BackendError::TooLong {
-            name: name.to_string(),
-            got_len,
-            len_max,
-        };
+        let too_long = || BackendError::TooLong { name: name.to_string(), got_len, len_max };
         if got_len > len_max {
             return Err(too_long());
         }
@@ -380,11 +325,7 @@ impl Backend for LocalBackend {
         let got_len = file_len.saturating_sub(offset);
         let wanted_len = u64::from(len);
         if got_len < wanted_len {
-            return Err(BackendError::ShortRead {
-                name: name.to_string(),
-                wanted_len,
-                got_len,
-            });
+            return Err(BackendError::ShortRead { name: name.to_string(), wanted_len, got_len });
         }
         file.seek(SeekFrom::Start(offset))
             .map_err(|error| self.fail("read", name.as_str(), error))?;
@@ -400,9 +341,7 @@ impl Backend for LocalBackend {
         let path = self.path(name);
         match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_dir() => {
-                return Err(BackendError::NotAFile {
-                    name: name.to_string(),
-                });
+                return Err(BackendError::NotAFile { name: name.to_string() });
             }
             Ok(_) | Err(_) => {}
         }
@@ -476,14 +415,8 @@ impl Temporary {
     fn create(folder: &Path) -> io::Result<(Self, File)> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-        let path = folder.join(format!(
-            "{TEMPORARY_PREFIX}{:016x}",
-            u64::from_le_bytes(random)
-        ));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)?;
+        let path = folder.join(format!("{TEMPORARY_PREFIX}{:016x}", u64::from_le_bytes(random)));
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         Ok((Self { path }, file))
     }
 

@@ -27,13 +27,7 @@ fn fresh(durability: Durability) -> (tempfile::TempDir, LocalBackend) {
 }
 
 fn names(backend: &LocalBackend) -> Vec<String> {
-    backend
-        .list("")
-        .unwrap()
-        .files
-        .into_iter()
-        .map(|file| file.name)
-        .collect()
+    backend.list("").unwrap().files.into_iter().map(|file| file.name).collect()
 }
 
 #[test]
@@ -91,15 +85,9 @@ fn a_torn_file_is_replaced_by_the_right_bytes() {
 fn a_file_that_is_there_already_is_not_written_again() {
     let (_folder, backend) = fresh(CAREFUL);
     backend.put_new(&name("a"), b"12345").unwrap();
-    let before = fs::metadata(backend.path(&name("a")))
-        .unwrap()
-        .modified()
-        .unwrap();
+    let before = fs::metadata(backend.path(&name("a"))).unwrap().modified().unwrap();
     backend.put_new(&name("a"), b"12345").unwrap();
-    let after = fs::metadata(backend.path(&name("a")))
-        .unwrap()
-        .modified()
-        .unwrap();
+    let after = fs::metadata(backend.path(&name("a"))).unwrap().modified().unwrap();
     assert_eq!(before, after);
 }
 
@@ -109,15 +97,10 @@ fn a_file_in_place_of_a_fan_out_folder_is_named() {
     backend.put_new(&name("packs/90/a"), b"1").unwrap();
     fs::write(backend.root.join("packs/91"), b"").unwrap();
     let error = backend.put_new(&name("packs/91/a"), b"1").unwrap_err();
-    let BackendError::NotAFolder { path } = error else {
-        panic!("{error:?}")
-    };
+    let BackendError::NotAFolder { path } = error else { panic!("{error:?}") };
     assert!(path.ends_with("packs/91"));
     let error = backend.get(&name("packs/91/a"), 9).unwrap_err();
-    assert!(
-        matches!(error, BackendError::NotAFolder { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, BackendError::NotAFolder { .. }), "{error:?}");
     assert_eq!(names(&backend), ["packs/90/a", "packs/91"]);
 }
 
@@ -144,26 +127,14 @@ fn links_and_pipes_on_the_drive_are_shown_but_never_followed() {
     std::os::unix::fs::symlink(outside.join("secret"), backend.root.join("config")).unwrap();
     std::os::unix::fs::symlink(&outside, backend.root.join("packs")).unwrap();
     let _alone = starting();
-    assert!(
-        Command::new("mkfifo")
-            .arg(backend.root.join("pipe"))
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("mkfifo").arg(backend.root.join("pipe")).status().unwrap().success());
     assert_eq!(names(&backend), ["config", "packs", "pipe"]);
     for target in ["config", "pipe"] {
         let error = backend.get(&name(target), 9).unwrap_err();
-        assert!(
-            matches!(error, BackendError::NotAFile { .. }),
-            "{target}: {error:?}"
-        );
+        assert!(matches!(error, BackendError::NotAFile { .. }), "{target}: {error:?}");
     }
     let error = backend.put_new(&name("packs/a"), b"1").unwrap_err();
-    assert!(
-        matches!(error, BackendError::NotAFolder { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, BackendError::NotAFolder { .. }), "{error:?}");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
 }
 
@@ -185,19 +156,9 @@ fn names_that_cannot_be_shown_are_counted_and_skipped() {
     let (_folder, backend) = fresh(TRUSTING);
     backend.put_new(&name("a"), b"1").unwrap();
     fs::write(backend.root.join("two\nlines"), b"x").unwrap();
-    fs::write(
-        backend.root.join(std::ffi::OsStr::from_bytes(b"\xff\xfe")),
-        b"x",
-    )
-    .unwrap();
+    fs::write(backend.root.join(std::ffi::OsStr::from_bytes(b"\xff\xfe")), b"x").unwrap();
     let listing = backend.list("").unwrap();
-    assert_eq!(
-        listing.files,
-        [crate::backend::Listed {
-            name: "a".to_owned(),
-            len: 1
-        }]
-    );
+    assert_eq!(listing.files, [crate::backend::Listed { name: "a".to_owned(), len: 1 }]);
     assert_eq!(listing.skipped_count, 2);
 }
 
@@ -231,33 +192,21 @@ fn a_missing_folder_is_not_opened_and_a_file_is_no_repository() {
     assert!(matches!(error, BackendError::NotFound { .. }), "{error:?}");
     fs::write(&path, b"").unwrap();
     let error = LocalBackend::open(&path, TRUSTING).unwrap_err();
-    assert!(
-        matches!(error, BackendError::NotAFolder { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, BackendError::NotAFolder { .. }), "{error:?}");
     let error = LocalBackend::create(&path, TRUSTING).unwrap_err();
-    assert!(
-        matches!(error, BackendError::NotAFolder { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, BackendError::NotAFolder { .. }), "{error:?}");
 }
 
 #[test]
 fn a_path_that_leaves_the_folder_is_not_listed() {
     let (_folder, backend) = fresh(TRUSTING);
     for dir in ["..", "/", "a/../.."] {
-        assert!(
-            matches!(backend.list(dir), Err(BackendError::NotAFolder { .. })),
-            "{dir}"
-        );
+        assert!(matches!(backend.list(dir), Err(BackendError::NotAFolder { .. })), "{dir}");
     }
 }
 
 /// A small file system of its own; gone when dropped.
-struct Mount(
-    tempfile::TempDir,
-    #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>,
-);
+struct Mount(tempfile::TempDir, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
 
 impl Mount {
     /// `None` where the tests may not mount.
@@ -277,24 +226,14 @@ impl Mount {
 
     fn remount(&self, option: &str) {
         let options = format!("remount,{option}");
-        let status = Command::new("mount")
-            .args(["-o", &options])
-            .arg(self.0.path())
-            .status()
-            .unwrap();
+        let status =
+            Command::new("mount").args(["-o", &options]).arg(self.0.path()).status().unwrap();
         assert!(status.success());
     }
 
     fn unmount(&self) {
         // Lazily, as a pulled drive goes: whoever has it open keeps a dead handle.
-        assert!(
-            Command::new("umount")
-                .arg("-l")
-                .arg(self.0.path())
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("umount").arg("-l").arg(self.0.path()).status().unwrap().success());
     }
 }
 
@@ -311,16 +250,10 @@ fn a_full_drive_is_named_keeps_nothing_half_and_can_still_be_cleared() {
     };
     let backend = LocalBackend::open(mount.0.path(), CAREFUL).unwrap();
     backend.put_new(&name("packs/a"), &[1; 600_000]).unwrap();
-    let error = backend
-        .put_new(&name("packs/b"), &[2; 600_000])
-        .unwrap_err();
+    let error = backend.put_new(&name("packs/b"), &[2; 600_000]).unwrap_err();
     assert!(matches!(error, BackendError::NoSpace { .. }), "{error:?}");
     assert_eq!(names(&backend), ["packs/a"]);
-    assert_eq!(
-        backend.sweep_temporaries().unwrap(),
-        0,
-        "the torn file was left behind"
-    );
+    assert_eq!(backend.sweep_temporaries().unwrap(), 0, "the torn file was left behind");
     assert!(backend.free_len().unwrap().unwrap() > 300_000);
     backend.delete(&name("packs/a")).unwrap();
     backend.put_new(&name("packs/b"), &[2; 600_000]).unwrap();
@@ -339,17 +272,10 @@ fn a_read_only_drive_can_be_read_and_says_so_when_written() {
     assert!(backend.is_read_only().unwrap());
     assert_eq!(backend.get(&name("packs/a"), 9).unwrap(), b"1");
     let is_refused = |error| matches!(error, BackendError::ReadOnly { .. });
-    assert!(is_refused(
-        backend.put_new(&name("packs/b"), b"1").unwrap_err()
-    ));
-    assert!(is_refused(
-        backend.put_new(&name("new/b"), b"1").unwrap_err()
-    ));
+    assert!(is_refused(backend.put_new(&name("packs/b"), b"1").unwrap_err()));
+    assert!(is_refused(backend.put_new(&name("new/b"), b"1").unwrap_err()));
     assert!(is_refused(backend.delete(&name("packs/a")).unwrap_err()));
-    assert!(matches!(
-        backend.lock_exclusive(),
-        Err(LockError::ReadOnly { .. })
-    ));
+    assert!(matches!(backend.lock_exclusive(), Err(LockError::ReadOnly { .. })));
     backend.barrier().unwrap();
 }
 

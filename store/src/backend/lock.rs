@@ -89,9 +89,7 @@ impl Lock {
                 let _told = tell(&mut file);
                 Ok(Self { file: Some(file) })
             }
-            Err(TryLockError::WouldBlock) => Err(LockError::Held {
-                holder: read(&mut file),
-            }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held { holder: read(&mut file) }),
             Err(TryLockError::Error(error)) if is_lockless(&error) => Ok(Self::unenforced()),
             Err(TryLockError::Error(error)) => Err(refused(error, location)),
         }
@@ -112,22 +110,14 @@ fn is_lockless(error: &io::Error) -> bool {
     #[cfg(unix)]
     if let Some(code) = error.raw_os_error() {
         use rustix::io::Errno;
-        let known = [
-            Errno::NOLCK,
-            Errno::NOSYS,
-            Errno::NOTSUP,
-            Errno::OPNOTSUPP,
-            Errno::INVAL,
-        ];
+        let known = [Errno::NOLCK, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::INVAL];
         return known.iter().any(|errno| errno.raw_os_error() == code);
     }
     error.kind() == io::ErrorKind::Unsupported
 }
 
 fn tell(file: &mut File) -> io::Result<()> {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let host = printable(&system::host_name());
     let text = format!("{host}\n{}\n{}\n", std::process::id(), since.as_secs());
     file.set_len(0)?;
@@ -147,19 +137,12 @@ fn parse(text: &str) -> Option<Holder> {
     let host = printable(lines.next()?);
     let pid = lines.next()?.parse().ok()?;
     let since_secs = lines.next()?.parse().ok()?;
-    Some(Holder {
-        host,
-        pid,
-        since_secs,
-    })
+    Some(Holder { host, pid, since_secs })
 }
 
 /// What a terminal can be shown safely.
 fn printable(text: &str) -> String {
-    text.chars()
-        .filter(char::is_ascii_graphic)
-        .take(HOST_LEN_MAX)
-        .collect()
+    text.chars().filter(char::is_ascii_graphic).take(HOST_LEN_MAX).collect()
 }
 
 #[cfg(test)]
@@ -174,10 +157,7 @@ mod tests {
         let path = folder.path().join("lock");
         let first = Lock::take(&path, "here").unwrap();
         assert!(first.is_enforced());
-        let Err(LockError::Held {
-            holder: Some(holder),
-        }) = Lock::take(&path, "here")
-        else {
+        let Err(LockError::Held { holder: Some(holder) }) = Lock::take(&path, "here") else {
             panic!("the second lock was not refused with a holder");
         };
         assert_eq!(holder.pid, std::process::id());
@@ -199,10 +179,7 @@ mod tests {
         std::fs::write(&path, [b'x'; 100_000]).unwrap();
         let other = File::open(&path).unwrap();
         other.lock().unwrap();
-        assert!(matches!(
-            Lock::take(&path, "here"),
-            Err(LockError::Held { holder: None })
-        ));
+        assert!(matches!(Lock::take(&path, "here"), Err(LockError::Held { holder: None })));
     }
 
     proptest! {

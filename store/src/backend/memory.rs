@@ -47,13 +47,7 @@ impl MemoryBackend {
             }
         }
         let durable = files.clone();
-        Self {
-            state: Mutex::new(State {
-                files,
-                durable,
-                pending: Vec::new(),
-            }),
-        }
+        Self { state: Mutex::new(State { files, durable, pending: Vec::new() }) }
     }
 
     /// Places a file as damage or a stranger would: under any name, in place of anything, durable at once.
@@ -70,9 +64,7 @@ impl MemoryBackend {
 
     fn file(&self, name: &Name) -> Result<Arc<[u8]>, BackendError> {
         let found = self.state().files.get(name.as_str()).cloned();
-        found.ok_or_else(|| BackendError::NotFound {
-            name: name.to_string(),
-        })
+        found.ok_or_else(|| BackendError::NotFound { name: name.to_string() })
     }
 }
 
@@ -110,39 +102,27 @@ impl Backend for MemoryBackend {
         let bytes = self.file(name)?;
         let got_len = bytes.len() as u64;
         if got_len > len_max {
-            return Err(BackendError::TooLong {
-                name: name.to_string(),
-                got_len,
-                len_max,
-            });
+            return Err(BackendError::TooLong { name: name.to_string(), got_len, len_max });
         }
         Ok(bytes.to_vec())
     }
 
     fn get_range(&self, name: &Name, offset: u64, len: u32) -> Result<Vec<u8>, BackendError> {
         let bytes = self.file(name)?;
-        let rest = usize::try_from(offset)
-            .ok()
-            .and_then(|start| bytes.get(start..));
+        let rest = usize::try_from(offset).ok().and_then(|start| bytes.get(start..));
         let rest = rest.unwrap_or_default();
-        rest.get(..len as usize)
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| BackendError::ShortRead {
-                name: name.to_string(),
-                wanted_len: u64::from(len),
-                got_len: rest.len() as u64,
-            })
+        rest.get(..len as usize).map(<[u8]>::to_vec).ok_or_else(|| BackendError::ShortRead {
+            name: name.to_string(),
+            wanted_len: u64::from(len),
+            got_len: rest.len() as u64,
+        })
     }
 
     fn list(&self, dir: &str) -> Result<Listing, BackendError> {
         if !dir.is_empty() && Name::parse(dir).is_err() {
             return Err(BackendError::NotAFolder { path: dir.into() });
         }
-        let prefix = if dir.is_empty() {
-            String::new()
-        } else {
-            format!("{dir}/")
-        };
+        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
         let mut listing = Listing::default();
         for (name, bytes) in &self.state().files {
             if !name.starts_with(&prefix) {
@@ -151,10 +131,7 @@ impl Backend for MemoryBackend {
             if name.contains(char::is_control) || name.split('/').count() > SEGMENT_COUNT_MAX {
                 listing.skipped_count += 1;
             } else {
-                listing.files.push(Listed {
-                    name: name.clone(),
-                    len: bytes.len() as u64,
-                });
+                listing.files.push(Listed { name: name.clone(), len: bytes.len() as u64 });
             }
         }
         Ok(listing)
@@ -198,13 +175,7 @@ mod tests {
     }
 
     fn names(backend: &MemoryBackend) -> Vec<String> {
-        backend
-            .list("")
-            .unwrap()
-            .files
-            .into_iter()
-            .map(|file| file.name)
-            .collect()
+        backend.list("").unwrap().files.into_iter().map(|file| file.name).collect()
     }
 
     #[test]

@@ -53,9 +53,7 @@ impl Name {
     /// Checks text that was listed or made; the only way to a `Name`.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.len() > NAME_LEN_MAX {
-            return Err(NameError::TooLong {
-                got_len: text.len(),
-            });
+            return Err(NameError::TooLong { got_len: text.len() });
         }
         let bad_byte =
             |b: u8| !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/'));
@@ -92,15 +90,8 @@ fn check_segment(index: usize, segment: &str) -> Result<(), NameError> {
         return Err(NameError::Segment { index });
     }
     // Windows opens a device for these, whatever follows the first dot and wherever they stand.
-    let stem = segment
-        .split('.')
-        .next()
-        .unwrap_or(segment)
-        .to_ascii_lowercase();
-    let numbered = |prefix| {
-        stem.strip_prefix(prefix)
-            .is_some_and(|n| n.len() == 1 && n != "0")
-    };
+    let stem = segment.split('.').next().unwrap_or(segment).to_ascii_lowercase();
+    let numbered = |prefix| stem.strip_prefix(prefix).is_some_and(|n| n.len() == 1 && n != "0");
     if matches!(stem.as_str(), "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
     {
         return Err(NameError::Reserved);
@@ -115,52 +106,23 @@ mod tests {
 
     #[test]
     fn names_of_the_layout_are_names() {
-        for text in [
-            "config",
-            "RUSSET.txt",
-            "packs/91/91c2e07d",
-            "drafts/ab/12",
-            "c2/log/ab",
-        ] {
-            assert_eq!(
-                Name::parse(text).map(|n| n.to_string()),
-                Ok(text.to_owned())
-            );
+        for text in ["config", "RUSSET.txt", "packs/91/91c2e07d", "drafts/ab/12", "c2/log/ab"] {
+            assert_eq!(Name::parse(text).map(|n| n.to_string()), Ok(text.to_owned()));
         }
     }
 
     #[test]
     fn names_that_leave_the_repository_are_refused() {
-        for text in [
-            "",
-            "/",
-            "/etc/passwd",
-            "a//b",
-            "../a",
-            "a/../b",
-            "a/./b",
-            "a/",
-            "a\\b",
-            "c:",
-        ] {
+        for text in ["", "/", "/etc/passwd", "a//b", "../a", "a/../b", "a/./b", "a/", "a\\b", "c:"]
+        {
             assert!(Name::parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn names_that_some_system_reads_differently_are_refused() {
-        for text in [
-            "-rf",
-            "a/-b",
-            ".hidden",
-            "a.",
-            "nul",
-            "a/COM1.txt",
-            "ä",
-            "a b",
-            "a\nb",
-            "a\0",
-        ] {
+        for text in ["-rf", "a/-b", ".hidden", "a.", "nul", "a/COM1.txt", "ä", "a b", "a\nb", "a\0"]
+        {
             assert!(Name::parse(text).is_err(), "{text:?}");
         }
     }

@@ -23,13 +23,7 @@ fn is_unsupported(error: &io::Error) -> bool {
     #[cfg(unix)]
     if let Some(code) = error.raw_os_error() {
         use rustix::io::Errno;
-        let known = [
-            Errno::NOTTY,
-            Errno::NOTSUP,
-            Errno::OPNOTSUPP,
-            Errno::INVAL,
-            Errno::NOSYS,
-        ];
+        let known = [Errno::NOTTY, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOSYS];
         return known.iter().any(|errno| errno.raw_os_error() == code);
     }
     matches!(error.kind(), Unsupported | InvalidInput)
@@ -91,14 +85,7 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
 
 /// Opens the lock file, or makes it; a link in its place would have us write elsewhere and is refused.
 pub(super) fn open_to_lock(path: &Path) -> io::Result<File> {
-    open_warily(
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false),
-        path,
-    )
+    open_warily(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)
 }
 
 fn open_warily(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
@@ -145,17 +132,11 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
     #[cfg(unix)]
     if let Some(code) = error.raw_os_error() {
         use rustix::io::Errno;
-        if [Errno::NODEV, Errno::NXIO, Errno::HOSTDOWN]
-            .iter()
-            .any(|e| e.raw_os_error() == code)
-        {
+        if [Errno::NODEV, Errno::NXIO, Errno::HOSTDOWN].iter().any(|e| e.raw_os_error() == code) {
             return true;
         }
     }
-    matches!(
-        error.kind(),
-        NotConnected | ConnectionAborted | StaleNetworkFileHandle
-    )
+    matches!(error.kind(), NotConnected | ConnectionAborted | StaleNetworkFileHandle)
 }
 
 /// Bytes an ordinary user can still write.
@@ -188,10 +169,7 @@ pub(super) fn is_read_only(_path: &Path) -> io::Result<bool> {
 pub(super) fn host_name() -> String {
     #[cfg(unix)]
     {
-        rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned()
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
     #[cfg(not(unix))]
     {

@@ -49,26 +49,14 @@ impl Walk {
     pub(super) fn bounded(self, location: &str) -> Result<Self, BackendError> {
         if self.is_cut {
             let location = location.to_owned();
-            return Err(BackendError::TooManyFiles {
-                location,
-                count_max: FILE_COUNT_MAX,
-            });
+            return Err(BackendError::TooManyFiles { location, count_max: FILE_COUNT_MAX });
         }
         Ok(self)
     }
 
     pub(super) fn into_listing(self) -> Listing {
-        let Self {
-            files,
-            unreadable,
-            skipped_count,
-            ..
-        } = self;
-        Listing {
-            files,
-            skipped_count,
-            unreadable,
-        }
+        let Self { files, unreadable, skipped_count, .. } = self;
+        Listing { files, skipped_count, unreadable }
     }
 
     fn folder(&mut self, root: &Path, dir: &str, deeper: &mut Vec<String>) -> io::Result<()> {
@@ -92,11 +80,7 @@ impl Walk {
             self.skipped_count += 1;
             return Ok(());
         };
-        let name = if dir.is_empty() {
-            segment.to_owned()
-        } else {
-            format!("{dir}/{segment}")
-        };
+        let name = if dir.is_empty() { segment.to_owned() } else { format!("{dir}/{segment}") };
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
             // Somebody deleted it meanwhile.
@@ -115,11 +99,7 @@ impl Walk {
         } else if segment.starts_with(TEMPORARY_PREFIX) && metadata.is_file() {
             self.temporaries.push(entry.path());
         } else if name != LOCK_NAME {
-            let len = if metadata.is_file() {
-                metadata.len()
-            } else {
-                0
-            };
+            let len = if metadata.is_file() { metadata.len() } else { 0 };
             self.files.push(Listed { name, len });
         }
         Ok(())
@@ -127,11 +107,7 @@ impl Walk {
 }
 
 fn is_folder(metadata: fs::Metadata) -> io::Result<()> {
-    if metadata.is_dir() {
-        Ok(())
-    } else {
-        Err(ErrorKind::NotADirectory.into())
-    }
+    if metadata.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
 }
 
 fn is_missing(looked: io::Result<()>) -> io::Result<bool> {

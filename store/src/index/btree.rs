@@ -60,10 +60,7 @@ impl Index for BTreeIndex {
             // What forgotten packs left is cleaned where we pass.
             copies.retain(|copied| packs.is_known(copied.number));
             if copies.iter().all(|copied| copied.number != number) {
-                copies.push(Copied {
-                    number,
-                    spot: *spot,
-                });
+                copies.push(Copied { number, spot: *spot });
             }
         }
         Ok(())

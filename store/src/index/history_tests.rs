@@ -58,14 +58,9 @@ pub(super) fn spot(seed: u32) -> Spot {
 pub(super) fn apply(step: &Step, index: &dyn Index, model: &mut Model) {
     match step {
         Step::Insert { pack, entries } => {
-            let entries: Vec<_> = entries
-                .iter()
-                .map(|(b, s)| (blob_id(*b), spot(*s)))
-                .collect();
+            let entries: Vec<_> = entries.iter().map(|(b, s)| (blob_id(*b), spot(*s))).collect();
             let file_len = entries.len() as u64 + 1;
-            index
-                .insert_pack(&pack_id(*pack), file_len, &entries)
-                .unwrap();
+            index.insert_pack(&pack_id(*pack), file_len, &entries).unwrap();
             model.insert(pack_id(*pack), (file_len, entries));
         }
         Step::Forget { pack } => {
@@ -90,10 +85,7 @@ pub(super) fn expected(model: &Model, blob: u8) -> Vec<Place> {
 }
 
 pub(super) fn assert_agrees(index: &dyn Index, model: &Model) {
-    let packs: Vec<_> = model
-        .iter()
-        .map(|(pack, (file_len, _))| (*pack, *file_len))
-        .collect();
+    let packs: Vec<_> = model.iter().map(|(pack, (file_len, _))| (*pack, *file_len)).collect();
     assert_eq!(index.packs().unwrap(), packs);
     let ids: Vec<BlobId> = (0..13).rev().map(blob_id).collect();
     let many = index.lookup_many(&ids).unwrap();
@@ -118,28 +110,17 @@ proptest! {
 /// More copies than are answered: the ones of the smallest pack ids.
 pub(super) fn copies_are_bounded(index: &dyn Index) {
     for pack in (0..40).rev() {
-        index
-            .insert_pack(&pack_id(pack), 1, &[(blob_id(1), spot(9))])
-            .unwrap();
+        index.insert_pack(&pack_id(pack), 1, &[(blob_id(1), spot(9))]).unwrap();
     }
     let packs = |index: &dyn Index| -> Vec<PackId> {
-        index
-            .lookup(&blob_id(1))
-            .unwrap()
-            .into_iter()
-            .map(|place| place.pack)
-            .collect()
+        index.lookup(&blob_id(1)).unwrap().into_iter().map(|place| place.pack).collect()
     };
     let first: Vec<PackId> = (0..16).map(pack_id).collect();
     assert_eq!(packs(index), first);
     for pack in 0..39 {
         index.forget_pack(&pack_id(pack)).unwrap();
     }
-    assert_eq!(
-        packs(index),
-        [pack_id(39)],
-        "a copy beyond the bound was lost"
-    );
+    assert_eq!(packs(index), [pack_id(39)], "a copy beyond the bound was lost");
 }
 
 #[test]

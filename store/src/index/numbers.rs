@@ -27,10 +27,7 @@ impl Numbers {
     /// As read back: the packs, and the first number that was never given.
     #[cfg(feature = "rocks")]
     pub(super) fn restored(packs: impl Iterator<Item = (u32, PackId, u64)>, next: u32) -> Self {
-        let mut numbers = Self {
-            next,
-            ..Self::default()
-        };
+        let mut numbers = Self { next, ..Self::default() };
         for (number, pack, file_len) in packs {
             numbers.admit(number, pack, file_len);
         }

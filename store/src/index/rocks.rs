@@ -23,8 +23,8 @@ use rocksdb::{
 
 use super::numbers::{Copied, Numbers};
 use super::{Index, IndexError, Place, Spot};
-use crate::seal::BlobType;
 use crate::ids::{BlobId, ID_LEN, PackId};
+use crate::seal::BlobType;
 
 /// Begins the value of [`IDENTITY_KEY`]; the number rises whenever keys or values change.
 const VERSION: &[u8] = b"russet index 1\0";
@@ -132,14 +132,7 @@ impl RocksIndex {
         };
         let Engine { db, packs, kept } = engine;
         let (packs, writing) = (RwLock::new(packs), Mutex::new(()));
-        let index = Self {
-            db,
-            packs,
-            writing,
-            kept,
-            damaged_path,
-            _lock: lock,
-        };
+        let index = Self { db, packs, writing, kept, damaged_path, _lock: lock };
         Ok((index, opened))
     }
 
@@ -167,10 +160,7 @@ impl RocksIndex {
     ) -> IndexError {
         // If even this cannot be written, the next reader of the same spot will try again.
         let _told = fs::write(&self.damaged_path, doing);
-        IndexError::Damaged {
-            doing,
-            source: source.into(),
-        }
+        IndexError::Damaged { doing, source: source.into() }
     }
 
     /// The copies of each id, dead ones included, in the order of the ids.
@@ -206,9 +196,7 @@ impl RocksIndex {
     fn write(&self, doing: &'static str, batch: WriteBatch) -> Result<(), IndexError> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        self.db
-            .write_opt(batch, &options)
-            .map_err(|error| engine_error(doing, error))
+        self.db.write_opt(batch, &options).map_err(|error| engine_error(doing, error))
     }
 }
 
@@ -257,10 +245,7 @@ impl Index for RocksIndex {
             let replaced = packs.number(pack);
             for ((id, spot), copies) in entries.iter().zip(there) {
                 let is_live = |c: &Copied| packs.is_known(c.number) && Some(c.number) != replaced;
-                let new = Copied {
-                    number,
-                    spot: *spot,
-                };
+                let new = Copied { number, spot: *spot };
                 let copies = copies.into_iter().filter(is_live).chain([new]);
                 batch.put(blob_key(id), encode_copies(copies));
             }
@@ -295,9 +280,7 @@ impl Index for RocksIndex {
 
     fn flush(&self) -> Result<(), IndexError> {
         let _writing = self.writing();
-        self.db
-            .flush()
-            .map_err(|error| engine_error("write", error))?;
+        self.db.flush().map_err(|error| engine_error("write", error))?;
         let mut kept = self.kept();
         for number in std::mem::take(&mut kept.dying) {
             kept.numbers.remove(&number);
@@ -330,16 +313,8 @@ struct Engine {
 
 /// Keeps other processes away from opening and deleting. Without locking here, the engine's own has to do.
 fn lock(path: &Path) -> Result<File, IndexError> {
-    let opened = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path);
-    let file = opened.map_err(|source| IndexError::Io {
-        doing: "lock",
-        source,
-    })?;
+    let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = opened.map_err(|source| IndexError::Io { doing: "lock", source })?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(IndexError::Busy),
         Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
@@ -386,11 +361,8 @@ fn open_existing(
     let Some(packs) = read_packs(&db) else {
         return Ok(Err(FreshReason::Damaged));
     };
-    *kept.write().unwrap_or_else(PoisonError::into_inner) = Kept {
-        bound: packs.next(),
-        numbers: packs.all().collect(),
-        dying: Vec::new(),
-    };
+    *kept.write().unwrap_or_else(PoisonError::into_inner) =
+        Kept { bound: packs.next(), numbers: packs.all().collect(), dying: Vec::new() };
     Ok(Ok(Engine { db, packs, kept }))
 }
 
@@ -433,10 +405,7 @@ fn read_packs(db: &DB) -> Option<Numbers> {
 }
 
 fn engine_error(doing: &'static str, error: rocksdb::Error) -> IndexError {
-    IndexError::Engine {
-        doing,
-        source: Box::new(error),
-    }
+    IndexError::Engine { doing, source: Box::new(error) }
 }
 
 /// With its only column family by name, which reading in batches asks for.
@@ -514,14 +483,7 @@ fn decode_pack(value: &[u8]) -> Option<(PackId, u64)> {
 fn encode_copies(copies: impl Iterator<Item = Copied>) -> Vec<u8> {
     let mut value = Vec::with_capacity(COPIED_LEN);
     for Copied { number, spot } in copies {
-        let Spot {
-            ordinal,
-            offset,
-            sealed_len,
-            plain_len,
-            blob_type,
-            encoding,
-        } = spot;
+        let Spot { ordinal, offset, sealed_len, plain_len, blob_type, encoding } = spot;
         let form = u32::from_le_bytes([blob_type.number(), encoding, 0, 0]);
         for field in [number, ordinal, offset, sealed_len, plain_len, form] {
             value.extend_from_slice(&field.to_le_bytes());
@@ -536,11 +498,7 @@ type CopyIter<'a> =
 /// `None` if the value is not a whole number of copies.
 fn decode_copies(value: &[u8]) -> Option<CopyIter<'_>> {
     let (copies, rest) = value.as_chunks::<COPIED_LEN>();
-    rest.is_empty().then(|| {
-        copies
-            .iter()
-            .map(decode_copied as fn(&[u8; COPIED_LEN]) -> Copied)
-    })
+    rest.is_empty().then(|| copies.iter().map(decode_copied as fn(&[u8; COPIED_LEN]) -> Copied))
 }
 
 fn decode_copied(bytes: &[u8; COPIED_LEN]) -> Copied {

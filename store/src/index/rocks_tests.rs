@@ -20,17 +20,13 @@ fn fresh(why: FreshReason) -> Opened {
 /// A closed cache with one pack of one blob.
 fn closed_with_one_pack(folder: &Path) {
     let (index, _) = open(folder);
-    index
-        .insert_pack(&pack_id(1), 7, &[(blob_id(1), spot(1))])
-        .unwrap();
+    index.insert_pack(&pack_id(1), 7, &[(blob_id(1), spot(1))]).unwrap();
 }
 
 /// Of blobs only: the engine writes out what is in memory for the range it compacts, and records of packs
 /// shall stay there.
 fn compact_blobs(index: &RocksIndex) {
-    index
-        .db
-        .compact_range(Some([BLOB_TAG]), Some([BLOB_TAG + 1]));
+    index.db.compact_range(Some([BLOB_TAG]), Some([BLOB_TAG + 1]));
 }
 
 /// What a process that dies now leaves: the files as they are.
@@ -165,8 +161,7 @@ fn a_cache_of_another_version_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     closed_with_one_pack(folder.path());
     let db = open_engine(&folder.path().join(ENGINE_NAME), &Arc::default()).unwrap();
-    db.put(IDENTITY_KEY, b"russet index 2\0repository 1")
-        .unwrap();
+    db.put(IDENTITY_KEY, b"russet index 2\0repository 1").unwrap();
     drop(db);
     let (index, opened) = open(folder.path());
     assert_eq!(opened, fresh(FreshReason::OtherVersion));
@@ -203,11 +198,7 @@ fn a_cache_that_was_never_finished_or_is_something_else_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         closed_with_one_pack(folder.path());
         spoil(&folder.path().join(ENGINE_NAME));
-        assert_eq!(
-            open(folder.path()).1,
-            fresh(FreshReason::Damaged),
-            "case {index}"
-        );
+        assert_eq!(open(folder.path()).1, fresh(FreshReason::Damaged), "case {index}");
         assert_eq!(open(folder.path()).1, Opened::Kept, "case {index} again");
     }
 }
@@ -225,23 +216,12 @@ fn what_else_lies_in_the_cache_folder_stays() {
 fn a_cache_in_use_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (index, _) = open(folder.path());
-    index
-        .insert_pack(&pack_id(1), 7, &[(blob_id(1), spot(1))])
-        .unwrap();
-    assert!(matches!(
-        RocksIndex::open(folder.path(), OURS),
-        Err(IndexError::Busy)
-    ));
-    assert!(matches!(
-        RocksIndex::open(folder.path(), b"repository 2"),
-        Err(IndexError::Busy)
-    ));
+    index.insert_pack(&pack_id(1), 7, &[(blob_id(1), spot(1))]).unwrap();
+    assert!(matches!(RocksIndex::open(folder.path(), OURS), Err(IndexError::Busy)));
+    assert!(matches!(RocksIndex::open(folder.path(), b"repository 2"), Err(IndexError::Busy)));
     // Where the system knows no locks, the engine's own must do.
     let engine = folder.path().join(ENGINE_NAME);
-    assert!(matches!(
-        open_existing(&engine, OURS),
-        Err(IndexError::Busy)
-    ));
+    assert!(matches!(open_existing(&engine, OURS), Err(IndexError::Busy)));
     assert_eq!(index.lookup(&blob_id(1)).unwrap().len(), 1);
 }
 
@@ -274,15 +254,8 @@ fn compaction_takes_nothing_whose_pack_a_crash_could_bring_back() {
     copy(&live, &dead);
     let (left, opened) = open(&dead);
     assert_eq!(opened, Opened::Kept);
-    assert_eq!(
-        left.packs().unwrap(),
-        [(pack_id(1), 7)],
-        "the crash was to lose the removal"
-    );
-    assert_eq!(
-        left.lookup(&blob_id(1)).unwrap(),
-        [spot(1).within(pack_id(1))]
-    );
+    assert_eq!(left.packs().unwrap(), [(pack_id(1), 7)], "the crash was to lose the removal");
+    assert_eq!(left.lookup(&blob_id(1)).unwrap(), [spot(1).within(pack_id(1))]);
 }
 
 #[test]
@@ -290,18 +263,9 @@ fn an_entry_that_does_not_decode_is_told_and_the_cache_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     closed_with_one_pack(folder.path());
     let (index, _) = open(folder.path());
-    index
-        .db
-        .put(blob_key(&blob_id(1)), [0; COPIED_LEN + 1])
-        .unwrap();
-    assert!(matches!(
-        index.lookup(&blob_id(1)),
-        Err(IndexError::Damaged { .. })
-    ));
-    assert!(matches!(
-        index.lookup_many(&[blob_id(1)]),
-        Err(IndexError::Damaged { .. })
-    ));
+    index.db.put(blob_key(&blob_id(1)), [0; COPIED_LEN + 1]).unwrap();
+    assert!(matches!(index.lookup(&blob_id(1)), Err(IndexError::Damaged { .. })));
+    assert!(matches!(index.lookup_many(&[blob_id(1)]), Err(IndexError::Damaged { .. })));
     drop(index);
     assert_eq!(open(folder.path()).1, fresh(FreshReason::Damaged));
 }

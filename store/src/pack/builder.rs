@@ -38,7 +38,9 @@ pub enum PackError {
     #[error("a pack of {0} bytes is longer than the format allows")]
     TooLong(usize),
     /// What was just sealed does not open: memory or processor is not to be trusted.
-    #[error("a pack that was just sealed does not read back in memory ({blob}): this computer's memory may be faulty")]
+    #[error(
+        "a pack that was just sealed does not read back in memory ({blob}): this computer's memory may be faulty"
+    )]
     NotProved {
         /// The blob.
         blob: BlobId,
@@ -47,7 +49,9 @@ pub enum PackError {
         source: BlobError,
     },
     /// The same for the directory.
-    #[error("a pack that was just sealed does not read back in memory: this computer's memory may be faulty")]
+    #[error(
+        "a pack that was just sealed does not read back in memory: this computer's memory may be faulty"
+    )]
     DirectoryNotProved(#[source] PackHeadError),
 }
 
@@ -137,7 +141,11 @@ impl PackBuilder {
         Ok(pack)
     }
 
-    fn salt(&self, data_key: &crate::seal::Secret, ambient: &dyn Ambient) -> Result<[u8; 32], NoRandomness> {
+    fn salt(
+        &self,
+        data_key: &crate::seal::Secret,
+        ambient: &dyn Ambient,
+    ) -> Result<[u8; 32], NoRandomness> {
         let random: [u8; 32] = crate::ambient::draw(ambient)?;
         let key = derive("russet format 1 pack salt", &[data_key.bytes()]);
         let mut hasher = blake3::Hasher::new_keyed(key.bytes());

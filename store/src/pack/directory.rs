@@ -36,7 +36,9 @@ pub enum DirectoryError {
     #[error("its directory ends in the middle of an entry")]
     Short,
     /// An entry that cannot be.
-    #[error("entry {0} of its directory lies outside the pack, overlaps another or has impossible lengths")]
+    #[error(
+        "entry {0} of its directory lies outside the pack, overlaps another or has impossible lengths"
+    )]
     Entry(u32),
 }
 
@@ -92,7 +94,8 @@ fn check_disjoint(entries: &[Entry]) -> Result<(), DirectoryError> {
     let mut ordinals = vec![false; entries.len()];
     let mut end = 0;
     for entry in by_offset {
-        let seen = ordinals.get_mut(entry.ordinal as usize).is_none_or(|s| std::mem::replace(s, true));
+        let seen =
+            ordinals.get_mut(entry.ordinal as usize).is_none_or(|s| std::mem::replace(s, true));
         if u64::from(entry.offset) < end || seen {
             return Err(DirectoryError::Entry(entry.ordinal));
         }

@@ -75,9 +75,11 @@ impl PackHead {
         if header.algorithm != 1 {
             return Err(PackHeadError::Algorithm(header.algorithm));
         }
-        let pack_type = PackType::of(header.pack_type).ok_or(PackHeadError::Type(header.pack_type))?;
+        let pack_type =
+            PackType::of(header.pack_type).ok_or(PackHeadError::Type(header.pack_type))?;
         let salt = head.get(48..80).unwrap_or_default();
-        let directory_len = head.get(80..84).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let directory_len =
+            head.get(80..84).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
         let directory_len = u64::from(directory_len);
         let good = header.file_len <= PACK_LEN_MAX
             && directory_len >= GRAIN as u64

@@ -81,8 +81,11 @@ impl Repository {
             .backend
             .get_range(&name, u64::from(entry.offset), entry.sealed_len)
             .map_err(|source| FetchError::Pack { pack, source })?;
-        head.open_blob(entry, &mut sealed, &self.id_keys)
-            .map_err(|source| FetchError::Blob { pack, blob: entry.id, source })
+        head.open_blob(entry, &mut sealed, &self.id_keys).map_err(|source| FetchError::Blob {
+            pack,
+            blob: entry.id,
+            source,
+        })
     }
 
     /// The head of a pack; kept, for every blob of the pack needs it.
@@ -162,7 +165,12 @@ impl Repository {
     /// The index cannot be read.
     pub fn absent(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, RepositoryError> {
         let found = self.index.lookup_many(ids)?;
-        Ok(ids.iter().zip(found).filter(|(_, places)| places.is_empty()).map(|(id, _)| *id).collect())
+        Ok(ids
+            .iter()
+            .zip(found)
+            .filter(|(_, places)| places.is_empty())
+            .map(|(id, _)| *id)
+            .collect())
     }
 }
 

@@ -40,7 +40,8 @@ impl Repository {
         let ids: Vec<RecordId> = self.with_inventory(|i| i.ids(Room::Keys).collect());
         let read = |id: RecordId| {
             let backend = self.backend.as_ref();
-            let file = copies::read(backend, Room::Keys, id, record_len_max(Kind::Keyring), Look::First);
+            let file =
+                copies::read(backend, Room::Keys, id, record_len_max(Kind::Keyring), Look::First);
             let slot = Keyslot::decode(&file.good?, Some(self.id)).ok()?;
             slot.is_of(&self.master).then(|| slot.facts())
         };
@@ -51,8 +52,14 @@ impl Repository {
     ///
     /// # Errors
     /// It could not be written.
-    pub fn add_keyslot(&self, secret: &SlotSecret, kdf: Kdf, label: &str) -> Result<RecordId, RepositoryError> {
-        let slot = Keyslot::create(&self.master, self.id, secret, kdf, label, self.ambient.as_ref())?;
+    pub fn add_keyslot(
+        &self,
+        secret: &SlotSecret,
+        kdf: Kdf,
+        label: &str,
+    ) -> Result<RecordId, RepositoryError> {
+        let slot =
+            Keyslot::create(&self.master, self.id, secret, kdf, label, self.ambient.as_ref())?;
         let id = copies::write(self.backend.as_ref(), Room::Keys, slot.bytes())?;
         self.backend.barrier()?;
         let listed = crate::layout::CopiesListed([Some(slot.bytes().len() as u64); 3]);
@@ -89,7 +96,13 @@ impl Repository {
     pub fn test_secret(&self, secret: &SlotSecret) -> Result<Option<RecordId>, RepositoryError> {
         for facts in self.keyslots() {
             let backend = self.backend.as_ref();
-            let file = copies::read(backend, Room::Keys, facts.id, record_len_max(Kind::Keyring), Look::First);
+            let file = copies::read(
+                backend,
+                Room::Keys,
+                facts.id,
+                record_len_max(Kind::Keyring),
+                Look::First,
+            );
             let Some(file) = file.good else { continue };
             match Keyslot::decode(&file, Some(self.id))?.open(secret) {
                 Ok(_) => return Ok(Some(facts.id)),

@@ -36,10 +36,15 @@ impl LockedRepository {
     ///
     /// # Errors
     /// No repository, a newer one, or storage that cannot be listed.
-    pub fn find(backend: Arc<dyn Backend>, ambient: Arc<dyn Ambient>) -> Result<Self, RepositoryError> {
+    pub fn find(
+        backend: Arc<dyn Backend>,
+        ambient: Arc<dyn Ambient>,
+    ) -> Result<Self, RepositoryError> {
         let location = backend.location();
         let listing = match backend.list("") {
-            Err(BackendError::NotFound { .. }) => return Err(RepositoryError::NotFound { location }),
+            Err(BackendError::NotFound { .. }) => {
+                return Err(RepositoryError::NotFound { location });
+            }
             other => other?,
         };
         let inventory = Inventory::sort(&listing.files);
@@ -51,7 +56,8 @@ impl LockedRepository {
         }
         let configs = read_configs(backend.as_ref(), &mut remarks)?;
         let (slots, rings, unusable) = read_keys(backend.as_ref(), &inventory, &mut remarks);
-        let id = configs.first().map(|(_, _, id)| *id).or_else(|| Some(slots.first()?.repository()));
+        let id =
+            configs.first().map(|(_, _, id)| *id).or_else(|| Some(slots.first()?.repository()));
         let id = id.ok_or(RepositoryError::NoKeyslot { unusable })?;
         let slots: Vec<Keyslot> = slots.into_iter().filter(|s| s.repository() == id).collect();
         if slots.is_empty() {
@@ -192,7 +198,8 @@ fn read_keys(
 ) -> (Vec<Keyslot>, Vec<Vec<u8>>, usize) {
     let (mut slots, mut rings, mut unusable) = (Vec::new(), Vec::new(), 0);
     for id in inventory.ids(Room::Keys) {
-        let found = copies::read(backend, Room::Keys, id, record_len_max(Kind::Keyring), Look::First);
+        let found =
+            copies::read(backend, Room::Keys, id, record_len_max(Kind::Keyring), Look::First);
         remarks.extend(found.problems.into_iter().map(|(_, problem)| Remark::Copy(problem)));
         let Some(file) = found.good else {
             unusable += 1;
@@ -231,7 +238,9 @@ impl Repository {
                 let parsed = serde_json::from_slice::<LogRecord>(&content);
                 match (kind, link, parsed) {
                     (Kind::Log, _, Ok(record)) => log.push((id, record)),
-                    (Kind::Snapshot, Some(_), _) => snapshots.push(OpenedRecord { id, content: content.clone() }),
+                    (Kind::Snapshot, Some(_), _) => {
+                        snapshots.push(OpenedRecord { id, content: content.clone() })
+                    }
                     _ => {
                         lost.push(id);
                         let why = "its text is not what such a record holds".to_owned();
@@ -258,7 +267,8 @@ impl Repository {
     }
 
     fn read_record(&self, room: Room, kind: Kind, id: RecordId) -> Option<Vec<u8>> {
-        let found = copies::read(self.backend.as_ref(), room, id, record_len_max(kind), Look::First);
+        let found =
+            copies::read(self.backend.as_ref(), room, id, record_len_max(kind), Look::First);
         for (_, problem) in found.problems {
             self.remark(Remark::Copy(problem));
         }
@@ -269,7 +279,11 @@ impl Repository {
         match self.open_record(kind, &file) {
             Ok(content) => Some(content),
             Err(error) => {
-                self.remark(Remark::RecordUnusable { room: room.dir(), id, why: error.to_string() });
+                self.remark(Remark::RecordUnusable {
+                    room: room.dir(),
+                    id,
+                    why: error.to_string(),
+                });
                 None
             }
         }
@@ -338,7 +352,8 @@ impl Repository {
             return Err("its bytes are not what its name says".to_owned());
         }
         let key = |epoch| Ok(record_key(self.data_keys.of(epoch)?, self.id, epoch, Kind::Segment));
-        let content = record::open(&file, Kind::Segment, self.id, key).map_err(|e| e.to_string())?;
+        let content =
+            record::open(&file, Kind::Segment, self.id, key).map_err(|e| e.to_string())?;
         segment::decode(&content).map_err(|e| e.to_string())
     }
 }

@@ -83,9 +83,8 @@ impl BlobCipher {
     pub(crate) fn new(data_key: &Secret, material: &[&[u8]], pack_type: u8) -> Self {
         let mut parts: Vec<&[u8]> = vec![data_key.bytes()];
         parts.extend_from_slice(material);
-        let cipher = |context: &str| {
-            ChaCha20Poly1305::new(&Key::from(*derive(context, &parts).bytes()))
-        };
+        let cipher =
+            |context: &str| ChaCha20Poly1305::new(&Key::from(*derive(context, &parts).bytes()));
         Self {
             blobs: cipher("russet format 1 pack blobs"),
             directory: cipher("russet format 1 pack directory"),
@@ -99,7 +98,11 @@ impl BlobCipher {
     }
 
     /// Seals a blob's payload in place and gives its tag.
-    pub(crate) fn seal_blob(&self, ordinal: u32, payload: &mut [u8]) -> Result<[u8; TAG_LEN], SealBroken> {
+    pub(crate) fn seal_blob(
+        &self,
+        ordinal: u32,
+        payload: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], SealBroken> {
         let (nonce, aad) = self.place(ordinal);
         let tag = self.blobs.encrypt_inout_detached(&nonce, &aad, payload.into());
         tag.map(|tag| tag.0).map_err(|_| SealBroken)
@@ -116,7 +119,11 @@ impl BlobCipher {
     }
 
     /// Seals the directory; the tag stands at the end.
-    pub(crate) fn seal_directory(&self, head: &[u8], mut plain: Vec<u8>) -> Result<Vec<u8>, SealBroken> {
+    pub(crate) fn seal_directory(
+        &self,
+        head: &[u8],
+        mut plain: Vec<u8>,
+    ) -> Result<Vec<u8>, SealBroken> {
         let tag = self
             .directory
             .encrypt_inout_detached(&Nonce::default(), head, plain.as_mut_slice().into())

@@ -53,7 +53,9 @@ pub enum KeyslotError {
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// The KDF or its parameters are outside what format 1 allows.
-    #[error("it asks for a key derivation outside the allowed bounds (memory {memory_kib} KiB, {passes} passes, {lanes} lanes)")]
+    #[error(
+        "it asks for a key derivation outside the allowed bounds (memory {memory_kib} KiB, {passes} passes, {lanes} lanes)"
+    )]
     Bounds {
         /// Memory asked for, KiB.
         memory_kib: u32,
@@ -191,7 +193,8 @@ impl Keyslot {
             return Err(KeyslotError::Changed);
         }
         let created = plain[32..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
-        let label_len = plain[40..].first_chunk().map_or(0, |b| usize::from(u16::from_le_bytes(*b)));
+        let label_len =
+            plain[40..].first_chunk().map_or(0, |b| usize::from(u16::from_le_bytes(*b)));
         let label = plain.get(42..42 + label_len.min(LABEL_LEN_MAX)).unwrap_or_default();
         Ok((master, created, String::from_utf8_lossy(label).into_owned()))
     }
@@ -252,7 +255,11 @@ impl Kdf {
     }
 
     /// KEK and commitment.
-    fn derive(self, secret: &SlotSecret, salt: &[u8; 32]) -> Result<(Secret, [u8; 32]), KeyslotError> {
+    fn derive(
+        self,
+        secret: &SlotSecret,
+        salt: &[u8; 32],
+    ) -> Result<(Secret, [u8; 32]), KeyslotError> {
         let mut out = Zeroizing::new([0u8; 64]);
         match (self, secret) {
             (Self::Argon2id { memory_kib, passes, lanes }, SlotSecret::Password(password)) => {
@@ -328,7 +335,9 @@ mod tests {
         let key = RecoveryKey::draw(&System).unwrap();
         let words = key.words();
         let id = RepositoryId::decode([1; 16]);
-        let slot = Keyslot::create(&master, id, &SlotSecret::Recovery(key), Kdf::Recovery, "", &System).unwrap();
+        let slot =
+            Keyslot::create(&master, id, &SlotSecret::Recovery(key), Kdf::Recovery, "", &System)
+                .unwrap();
         let typed = SlotSecret::Recovery(RecoveryKey::parse(&words).unwrap());
         assert_eq!(slot.open(&typed).unwrap().0.bytes(), master.bytes());
     }
@@ -339,7 +348,10 @@ mod tests {
         for (at, value) in [(52, u32::MAX), (56, 0), (56, 65), (60, 0), (60, 17), (52, 7)] {
             let mut bytes = *slot.bytes();
             bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
-            assert!(matches!(Keyslot::decode(&bytes, None), Err(KeyslotError::Bounds { .. })), "{at}");
+            assert!(
+                matches!(Keyslot::decode(&bytes, None), Err(KeyslotError::Bounds { .. })),
+                "{at}"
+            );
         }
     }
 

@@ -9,10 +9,10 @@ mod keyslot;
 mod password;
 mod recovery;
 
-pub use aead::{TAG_LEN, open_record, seal_record};
 pub(crate) use aead::{BlobCipher, record_key};
+pub use aead::{TAG_LEN, open_record, seal_record};
 pub use keyring::{DataKeys, Epoch, Keyring};
-pub use keyslot::{Kdf, KEYSLOT_LEN, Keyslot, KeyslotError, KeyslotFacts, SlotSecret, calibrate};
+pub use keyslot::{KEYSLOT_LEN, Kdf, Keyslot, KeyslotError, KeyslotFacts, SlotSecret, calibrate};
 pub use password::{Password, PasswordError};
 pub use recovery::{RecoveryError, RecoveryKey};
 
@@ -89,10 +89,7 @@ pub(crate) fn derive(context: &str, material: &[&[u8]]) -> Secret {
 
 /// Key of the MAC over config and keyslots (docs/format.md §3).
 pub(crate) fn mac_key(master: &Secret, repository: RepositoryId) -> Secret {
-    derive(
-        "russet format 1 mac of config and keyslots",
-        &[master.bytes(), repository.as_bytes()],
-    )
+    derive("russet format 1 mac of config and keyslots", &[master.bytes(), repository.as_bytes()])
 }
 
 /// MAC over bytes under the mac key.

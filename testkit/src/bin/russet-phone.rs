@@ -1,11 +1,7 @@
 //! Writes generated backups for the demo and for other programs' parsers, and compares folders.
 //!
 //! Invariant: the same arguments write the same bytes. Prints paths written, one a line; fails with exit code 1.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program for the terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use russet_testkit::compare::same_folder;
@@ -148,11 +144,7 @@ impl Many {
         let mut phone =
             Phone::new(PhoneOptions::many_files(self.count).with_seed(self.target.seed))?;
         self.target.write(&phone, &encryption)?;
-        let spread = if self.few_apps {
-            Spread::FewApps
-        } else {
-            Spread::Random
-        };
+        let spread = if self.few_apps { Spread::FewApps } else { Spread::Random };
         phone.touch_share(self.share, spread);
         self.target.write(&phone, &encryption)
     }
@@ -169,10 +161,7 @@ impl Target {
         if password.is_empty() {
             return Err(format!("{}: the first line holds no password", file.display()).into());
         }
-        Ok(Encryption::Password {
-            password,
-            iterations: self.iterations,
-        })
+        Ok(Encryption::Password { password, iterations: self.iterations })
     }
 
     fn write(&self, phone: &Phone, encryption: &Encryption) -> Result<(), Box<dyn Error>> {
@@ -190,11 +179,7 @@ impl Target {
 fn write_truth(phone: &Phone, path: &Path) -> Result<(), Box<dyn Error>> {
     let mut file = BufWriter::new(std::fs::File::create(path)?);
     for ((domain, path), truth) in phone.truth()? {
-        let hex: String = truth
-            .sha256
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex: String = truth.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
         let line =
             serde_json::json!({ "domain": domain, "path": path, "sha256": hex, "size": truth.len });
         writeln!(file, "{line}")?;
@@ -205,12 +190,8 @@ fn write_truth(phone: &Phone, path: &Path) -> Result<(), Box<dyn Error>> {
 fn compare(first: &Path, second: &Path) -> ExitCode {
     match same_folder(first, second) {
         Ok(counts) => {
-            let russet_testkit::compare::Counts {
-                file_count,
-                folder_count,
-                link_count,
-                len,
-            } = counts;
+            let russet_testkit::compare::Counts { file_count, folder_count, link_count, len } =
+                counts;
             println!(
                 "same: {file_count} files, {folder_count} folders, {link_count} links, {len} bytes"
             );

@@ -45,22 +45,14 @@ impl Phone {
     ) -> Result<PathBuf, WriteError> {
         let folder = BackupFolder::create(parent, &self.options.udid)?;
         let database = ManifestDb::create(&self.work.path().join("Manifest.db"))?;
-        let mut writing = Writing {
-            phone: self,
-            keybag: self.keybag(encryption)?,
-            folder,
-            database,
-        };
+        let mut writing =
+            Writing { phone: self, keybag: self.keybag(encryption)?, folder, database };
         writing.rows()?;
         writing.root_files()
     }
 
     fn keybag(&self, encryption: &Encryption) -> Result<Option<Keybag>, WriteError> {
-        let Encryption::Password {
-            password,
-            iterations,
-        } = encryption
-        else {
+        let Encryption::Password { password, iterations } = encryption else {
             return Ok(None);
         };
         let generation = u64::from(self.key_generation);
@@ -84,14 +76,10 @@ impl Phone {
             found.extend(rows);
         }
         found.extend(
-            self.links
-                .iter()
-                .map(|link| (&*link.domain, link.path.as_str(), Found::Symlink(link))),
+            self.links.iter().map(|link| (&*link.domain, link.path.as_str(), Found::Symlink(link))),
         );
         found.extend(
-            self.files
-                .iter()
-                .map(|file| (&*file.domain, file.path.as_str(), Found::File(file))),
+            self.files.iter().map(|file| (&*file.domain, file.path.as_str(), Found::File(file))),
         );
         found.sort_by_cached_key(|(domain, path, _)| (ranks.get(domain).copied(), *path));
         found
@@ -132,8 +120,7 @@ impl Writing<'_> {
                 Found::Symlink(link) => self.symlink(link)?,
                 Found::File(file) if file.sent_week(phone) < phone.week => self.file(file)?,
                 Found::File(file) => {
-                    self.database
-                        .put(domain, path, RowKind::File, &placeholder(file)?)?
+                    self.database.put(domain, path, RowKind::File, &placeholder(file)?)?
                 }
             }
         }
@@ -160,8 +147,7 @@ impl Writing<'_> {
             birth: signed(directory.birth),
             ..empty_row(path)
         };
-        self.database
-            .put(domain, path, RowKind::Directory, &row.encode()?)
+        self.database.put(domain, path, RowKind::Directory, &row.encode()?)
     }
 
     fn symlink(&mut self, link: &Symlink) -> Result<(), WriteError> {
@@ -173,41 +159,28 @@ impl Writing<'_> {
             target: Some(&link.target),
             ..empty_row(&link.path)
         };
-        self.database
-            .put(&link.domain, &link.path, RowKind::Symlink, &row.encode()?)
+        self.database.put(&link.domain, &link.path, RowKind::Symlink, &row.encode()?)
     }
 
     fn file(&mut self, file: &PhoneFile) -> Result<(), WriteError> {
         let key = file.key(self.phone);
         let id = crate::file_id(&file.domain, &file.path);
         let arrived = file.arrived(self.phone);
-        let digest = self.folder.payload(
-            &id,
-            &file.content,
-            self.keybag.as_ref().map(|_| &key),
-            arrived,
-        )?;
+        let digest =
+            self.folder.payload(&id, &file.content, self.keybag.as_ref().map(|_| &key), arrived)?;
         let mut row = file_row(file)?;
         row.digest = crate::has_digest(&file.domain).then_some(digest);
         row.encryption_key = self.wrapped(file.class, &key)?;
-        self.database
-            .put(&file.domain, &file.path, RowKind::File, &row.encode()?)
+        self.database.put(&file.domain, &file.path, RowKind::File, &row.encode()?)
     }
 
     fn root_files(self) -> Result<PathBuf, WriteError> {
         let phone = self.phone;
-        let device = Device {
-            udid: phone.options.udid.clone(),
-            name: phone.options.name.clone(),
-        };
+        let device = Device { udid: phone.options.udid.clone(), name: phone.options.name.clone() };
         let date = phone.now();
         let week = u64::from(phone.week);
-        let mut random = Random::of_parts(&[
-            phone.options.seed,
-            u64::from(phone.key_generation),
-            week,
-            0x6d61,
-        ]);
+        let mut random =
+            Random::of_parts(&[phone.options.seed, u64::from(phone.key_generation), week, 0x6d61]);
         let manifest_key: Key = random.array();
         let wrapped = self.wrapped(MANIFEST_CLASS, &manifest_key)?;
         let encryption = self.keybag.as_ref().map(Keybag::encoded).zip(wrapped);
@@ -220,27 +193,17 @@ impl Writing<'_> {
         let end = time_of(date) + Duration::from_secs(1201);
         let mut folder = self.folder;
         let database = Content::Database(self.database.finish()?);
-        folder.file(
-            "Manifest.db",
-            &database,
-            wrapped.map(|_| &manifest_key),
-            end,
-        )?;
-        for (name, bytes) in [
-            ("Info.plist", info),
-            ("Status.plist", status),
-            ("Manifest.plist", manifest),
-        ] {
+        folder.file("Manifest.db", &database, wrapped.map(|_| &manifest_key), end)?;
+        for (name, bytes) in
+            [("Info.plist", info), ("Status.plist", status), ("Manifest.plist", manifest)]
+        {
             folder.file(name, &Content::Bytes(bytes.into()), None, end)?;
         }
         folder.finish(end)
     }
 
     fn wrapped(&self, class: u32, key: &Key) -> Result<Option<WrappedKey>, WriteError> {
-        self.keybag
-            .as_ref()
-            .map(|keybag| keybag.wrap(class, key))
-            .transpose()
+        self.keybag.as_ref().map(|keybag| keybag.wrap(class, key)).transpose()
     }
 }
 
@@ -259,10 +222,7 @@ fn file_row(file: &PhoneFile) -> Result<MbFile<'_>, WriteError> {
         );
         plists::binary(&list.into())
     });
-    let len = file
-        .content
-        .len()
-        .map_err(WriteError::io(Path::new(&file.path)))?;
+    let len = file.content.len().map_err(WriteError::io(Path::new(&file.path)))?;
     // The size of a live database is often wrong in real rows: it was taken before the WAL was folded in
     // (docs/apple-format.md §3.1). Here one in four says a page too much.
     let is_wrong = file.role == Role::Database && file.inode.is_multiple_of(4);

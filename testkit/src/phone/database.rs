@@ -125,15 +125,9 @@ impl Database {
         now: u64,
         random: &mut Random,
     ) -> Result<Self, WriteError> {
-        let mut database = Self {
-            path,
-            kind,
-            next_id: 1,
-        };
+        let mut database = Self { path, kind, next_id: 1 };
         let file = database.path.clone();
-        database
-            .fill(len, now, random)
-            .map_err(WriteError::database(&file))?;
+        database.fill(len, now, random).map_err(WriteError::database(&file))?;
         Ok(database)
     }
 
@@ -168,19 +162,12 @@ impl Database {
         connection.execute_batch("BEGIN")?;
         let table = shape.table.split(' ').next().unwrap_or_default();
         let row_count: u64 =
-            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
-                row.get(0)
-            })?;
+            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
         let [added, changed, deleted] = shape.weekly.map(|share| share_of(row_count, share));
-        let update = format!(
-            "UPDATE {table} SET {} = ?2 WHERE {} = ?1",
-            shape.state, shape.id
-        );
+        let update = format!("UPDATE {table} SET {} = ?2 WHERE {} = ?1", shape.state, shape.id);
         for _ in 0..changed {
             let id = random.between(1..=self.next_id - 1);
-            connection
-                .prepare_cached(&update)?
-                .execute(params![id, now])?;
+            connection.prepare_cached(&update)?.execute(params![id, now])?;
         }
         let delete = format!("DELETE FROM {table} WHERE {} = ?1", shape.id);
         for _ in 0..deleted {
@@ -206,10 +193,7 @@ impl Database {
         let text = words(random, text_len);
         let mut blob = vec![0; skewed(random, shape.blob_len)];
         random.fill(&mut blob);
-        let sql = format!(
-            "INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            shape.table
-        );
+        let sql = format!("INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6)", shape.table);
         let id = self.next_id;
         self.next_id += 1;
         connection.prepare_cached(&sql)?.execute(params![
@@ -235,11 +219,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 /// Mostly short, now and then long; the mean is about `mean`.
 fn skewed(random: &mut Random, mean: u64) -> usize {
     let long = random.chance(0.1);
-    let len = if long {
-        random.between(mean..=mean * 9)
-    } else {
-        random.between(mean / 10..=mean)
-    };
+    let len = if long { random.between(mean..=mean * 9) } else { random.between(mean / 10..=mean) };
     usize::try_from(len).unwrap_or(0)
 }
 

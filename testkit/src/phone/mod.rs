@@ -148,20 +148,11 @@ impl Phone {
     pub fn truth(&self) -> Result<BTreeMap<(String, String), Truth>, WriteError> {
         let mut truths = BTreeMap::new();
         for file in &self.files {
-            let mut hashes = Hashes {
-                len: 0,
-                sha256: Sha256::new(),
-                blake3: blake3::Hasher::new(),
-            };
-            file.content
-                .copy_to(&mut hashes)
-                .map_err(WriteError::io(self.work.path()))?;
+            let mut hashes =
+                Hashes { len: 0, sha256: Sha256::new(), blake3: blake3::Hasher::new() };
+            file.content.copy_to(&mut hashes).map_err(WriteError::io(self.work.path()))?;
             let sha256 = hashes.sha256.finalize().into();
-            let truth = Truth {
-                len: hashes.len,
-                sha256,
-                blake3: hashes.blake3.finalize().into(),
-            };
+            let truth = Truth { len: hashes.len, sha256, blake3: hashes.blake3.finalize().into() };
             truths.insert((file.domain.to_string(), file.path.clone()), truth);
         }
         Ok(truths)
@@ -224,16 +215,8 @@ impl Phone {
     fn add_directory(&mut self, domain: &str, path: &str, modified: u64) {
         let domain = self.domain(domain);
         self.add_parents(&domain, path, modified);
-        let directory = Directory {
-            inode: self.new_inode(),
-            modified,
-            birth: modified,
-        };
-        self.directories
-            .entry(domain)
-            .or_default()
-            .entry(path.to_owned())
-            .or_insert(directory);
+        let directory = Directory { inode: self.new_inode(), modified, birth: modified };
+        self.directories.entry(domain).or_default().entry(path.to_owned()).or_insert(directory);
     }
 
     /// Every directory above `path` has a row, down to the domain's root; the nearest one notes the change.
@@ -250,11 +233,7 @@ impl Phone {
                 }
                 Some(_) => break,
                 None => {
-                    let directory = Directory {
-                        inode: next_inode,
-                        modified,
-                        birth: modified,
-                    };
+                    let directory = Directory { inode: next_inode, modified, birth: modified };
                     directories.insert(parent.to_owned(), directory);
                     next_inode += 1;
                 }

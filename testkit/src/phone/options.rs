@@ -40,13 +40,7 @@ impl PhoneOptions {
     pub fn bench(total_len: u64) -> Self {
         let hundredth = total_len / 100;
         let small_len = 12 * hundredth;
-        Self::of(
-            75 * hundredth,
-            13 * hundredth,
-            (small_len / 20_000).max(1),
-            small_len,
-            240,
-        )
+        Self::of(75 * hundredth, 13 * hundredth, (small_len / 20_000).max(1), small_len, 240)
     }
 
     /// `count` tiny files and nothing else: for what costs time per file.
@@ -57,11 +51,7 @@ impl PhoneOptions {
     /// The same phone with another seed; its id follows.
     pub fn with_seed(self, seed: u64) -> Self {
         let mut random = crate::random::Random::of_parts(&[seed, 0x0075_6469_6400]);
-        Self {
-            seed,
-            udid: format!("00008110-{:016X}", random.next_u64() >> 4),
-            ..self
-        }
+        Self { seed, udid: format!("00008110-{:016X}", random.next_u64() >> 4), ..self }
     }
 
     fn of(
@@ -73,16 +63,7 @@ impl PhoneOptions {
     ) -> Self {
         let name = "Blue iPhone".to_owned();
         let (seed, udid) = (1, String::new());
-        Self {
-            seed,
-            udid,
-            name,
-            media_len,
-            database_len,
-            small_file_count,
-            small_len,
-            app_count,
-        }
-        .with_seed(seed)
+        Self { seed, udid, name, media_len, database_len, small_file_count, small_len, app_count }
+            .with_seed(seed)
     }
 }

@@ -47,22 +47,13 @@ impl Phone {
             }
         }
         if number.is_multiple_of(5) {
-            self.add_directory(
-                &format!("AppDomainGroup-group.{app}"),
-                "Library/Caches",
-                now,
-            );
+            self.add_directory(&format!("AppDomainGroup-group.{app}"), "Library/Caches", now);
         }
         if number.is_multiple_of(7) {
             let target = format!(
                 "/var/mobile/Containers/Data/Application/{app}/Library/WebKit/WebsiteData/IndexedDB"
             );
-            self.add_link(
-                &domain,
-                "Library/WebKit/WebsiteData/IndexedDB/v0",
-                &target,
-                now,
-            );
+            self.add_link(&domain, "Library/WebKit/WebsiteData/IndexedDB/v0", &target, now);
         }
         self.apps.push(app);
     }
@@ -102,13 +93,7 @@ impl Phone {
         let path = "Library/SpringBoard/LockBackground.cpbitmap".to_owned();
         self.add_file("HomeDomain", path, bitmap, Role::Small, now);
         let blob = Content::generated(Fill::Noise, self.random.next_u64(), 9_000);
-        self.add_file(
-            "KeychainDomain",
-            "keychain-backup.plist".to_owned(),
-            blob,
-            Role::Small,
-            now,
-        );
+        self.add_file("KeychainDomain", "keychain-backup.plist".to_owned(), blob, Role::Small, now);
     }
 
     fn add_plain_file(&mut self, domain: &str, path: String, len: u64, modified: u64) {
@@ -118,42 +103,17 @@ impl Phone {
 
     fn add_databases(&mut self) -> Result<(), WriteError> {
         const KNOWN: [(DatabaseKind, &str, &str, u64); 6] = [
-            (
-                DatabaseKind::Messages,
-                "HomeDomain",
-                "Library/SMS/sms.db",
-                32,
-            ),
-            (
-                DatabaseKind::Photos,
-                "CameraRollDomain",
-                "Media/PhotoData/Photos.sqlite",
-                24,
-            ),
+            (DatabaseKind::Messages, "HomeDomain", "Library/SMS/sms.db", 32),
+            (DatabaseKind::Photos, "CameraRollDomain", "Media/PhotoData/Photos.sqlite", 24),
             (
                 DatabaseKind::App,
                 "AppDomainGroup-group.net.whatsapp.WhatsApp.shared",
                 "ChatStorage.sqlite",
                 16,
             ),
-            (
-                DatabaseKind::Health,
-                "HealthDomain",
-                "Health/healthdb_secure.sqlite",
-                12,
-            ),
-            (
-                DatabaseKind::Calls,
-                "HomeDomain",
-                "Library/CallHistoryDB/CallHistory.storedata",
-                2,
-            ),
-            (
-                DatabaseKind::App,
-                "WirelessDomain",
-                "Library/Databases/DataUsage.sqlite",
-                2,
-            ),
+            (DatabaseKind::Health, "HealthDomain", "Health/healthdb_secure.sqlite", 12),
+            (DatabaseKind::Calls, "HomeDomain", "Library/CallHistoryDB/CallHistory.storedata", 2),
+            (DatabaseKind::App, "WirelessDomain", "Library/Databases/DataUsage.sqlite", 2),
         ];
         if self.options.database_len == 0 {
             return Ok(());
@@ -165,12 +125,7 @@ impl Phone {
         // What is left over, 12 hundredths, belongs to apps.
         for app in self.apps.clone().iter().take(6) {
             let path = "Library/Application Support/store.sqlite".to_owned();
-            self.add_database(
-                DatabaseKind::App,
-                &format!("AppDomain-{app}"),
-                path,
-                hundredth * 2,
-            )?;
+            self.add_database(DatabaseKind::App, &format!("AppDomain-{app}"), path, hundredth * 2)?;
         }
         Ok(())
     }
@@ -182,10 +137,7 @@ impl Phone {
         path: String,
         len: u64,
     ) -> Result<(), WriteError> {
-        let work = self
-            .work
-            .path()
-            .join(format!("{}.sqlite", self.databases.len()));
+        let work = self.work.path().join(format!("{}.sqlite", self.databases.len()));
         let now = self.now();
         let mut random = Random::of_parts(&[self.random.next_u64()]);
         let database = Database::create(work, kind, len, now, &mut random)?;
@@ -225,13 +177,7 @@ impl Phone {
         let kind = if is_video { "MOV" } else { "HEIC" };
         let roll = 100 + number / 4000;
         let name = format!("DCIM/{roll}APPLE/IMG_{number}.{kind}");
-        self.add_file(
-            "CameraRollDomain",
-            format!("Media/{name}"),
-            content,
-            Role::Media,
-            modified,
-        );
+        self.add_file("CameraRollDomain", format!("Media/{name}"), content, Role::Media, modified);
         let thumbnail_len = self.random.between(mean / 100..=mean / 50);
         let thumbnail = Content::generated(Fill::Noise, seed ^ 1, thumbnail_len);
         let path = format!("Media/PhotoData/Thumbnails/V2/{name}/5003.JPG");
@@ -249,11 +195,7 @@ impl Phone {
         let number = self.next_inode;
         let domain = self.small_domain();
         let seed = self.random.next_u64();
-        let accent = if self.random.chance(0.02) {
-            "e\u{301}-"
-        } else {
-            ""
-        };
+        let accent = if self.random.chance(0.02) { "e\u{301}-" } else { "" };
         let (path, content, role) = match self.random.below(20) {
             0..=6 => {
                 let content = Content::settings(seed, len);
@@ -278,11 +220,7 @@ impl Phone {
             ),
             _ => {
                 let content = Content::generated(Fill::Noise, seed, len);
-                (
-                    format!("Library/Caches/images/{accent}{number:x}"),
-                    content,
-                    Role::Small,
-                )
+                (format!("Library/Caches/images/{accent}{number:x}"), content, Role::Small)
             }
         };
         self.add_file(&domain, path, content, role, modified);
@@ -318,10 +256,5 @@ impl Phone {
 
 /// A piece of text of `len` bytes to put into a file.
 pub(super) fn paragraph(random: &mut Random, len: u64) -> Piece {
-    Piece {
-        fill: Fill::Text,
-        seed: random.next_u64(),
-        start: 0,
-        len,
-    }
+    Piece { fill: Fill::Text, seed: random.next_u64(), start: 0, len }
 }

@@ -46,9 +46,7 @@ impl Phone {
                 let ranks: std::collections::BTreeMap<_, _> =
                     domains.into_iter().zip(0_usize..).collect();
                 small.sort_by_key(|&index| {
-                    self.files
-                        .get(index)
-                        .and_then(|file| ranks.get(&file.domain))
+                    self.files.get(index).and_then(|file| ranks.get(&file.domain))
                 });
             }
         }
@@ -112,11 +110,7 @@ impl Phone {
         for &index in &self.some_of(&texts, 40) {
             self.change(index, |file, random| {
                 let len = file.content.len().unwrap_or(0);
-                let offset = if random.chance(0.5) {
-                    len
-                } else {
-                    random.below(len + 1)
-                };
+                let offset = if random.chance(0.5) { len } else { random.below(len + 1) };
                 let new_len = 1 + random.below(1 + len / 8);
                 file.content.insert(offset, paragraph(random, new_len));
             });
@@ -201,9 +195,7 @@ impl Phone {
     /// About one in `every` of the files, at least one if there are any.
     fn some_of(&mut self, indexes: &[usize], every: usize) -> BTreeSet<usize> {
         let count = indexes.len().div_ceil(every);
-        (0..count)
-            .filter_map(|_| indexes.get(self.random.index(indexes.len())).copied())
-            .collect()
+        (0..count).filter_map(|_| indexes.get(self.random.index(indexes.len())).copied()).collect()
     }
 
     fn time_this_week(&mut self) -> u64 {
