@@ -92,13 +92,16 @@ impl LockedRepository {
         let (slot, master) = self.open_slot(secret)?;
         let config = self.configs.iter().find(|(file, _)| Config::is_of(file, self.id, &master));
         let config = config.map(|(_, config)| config.clone());
-        match &config {
-            // Only what a MAC stands for may refuse: a changed copy must not lock anybody out.
-            Some(config) => {
-                config.allows(Purpose::Read)?;
-                config.allows(purpose)?;
-            }
-            None => self.remarks.push(Remark::ConfigLost),
+        // Only where no MAC is right do the other copies speak: one changed copy must not lock anybody out, and a newer
+        // program that seals its config otherwise must still be named.
+        for config in
+            config.iter().chain(self.configs.iter().map(|(_, c)| c).filter(|_| config.is_none()))
+        {
+            config.allows(Purpose::Read)?;
+            config.allows(purpose)?;
+        }
+        if config.is_none() {
+            self.remarks.push(Remark::ConfigLost);
         }
         let (id_keys, data_keys) = self.open_ring(&master)?.into_keys();
         let repository = Repository {
@@ -423,11 +426,11 @@ mod tests {
         assert_eq!(remarks.iter().filter(|remark| named(remark)).count(), 2);
     }
 
-    fn write_configs(backend: &Arc<dyn Backend>, change: impl Fn(&mut Vec<u8>)) {
-        for name in config_names() {
-            let mut file = backend.get(&name, CONFIG_LEN_MAX).unwrap();
+    fn write_configs(backend: &Arc<dyn Backend>, count: usize, change: impl Fn(&mut Vec<u8>)) {
+        for name in &config_names()[..count] {
+            let mut file = backend.get(name, CONFIG_LEN_MAX).unwrap();
             change(&mut file);
-            backend.put_new(&name, &file).unwrap();
+            backend.put_new(name, &file).unwrap();
         }
     }
 
@@ -437,23 +440,42 @@ mod tests {
         file[at..at + old.len()].copy_from_slice(new);
     }
 
+    fn name_a_feature(file: &mut Vec<u8>) {
+        replace(file, b"\"read\":[],\"write\"", b"\"read\":[\"a\"],\"wr\"");
+    }
+
     #[test]
-    fn a_feature_in_a_config_whose_mac_is_wrong_locks_nobody_out() {
+    fn a_feature_in_one_copy_whose_mac_is_wrong_locks_nobody_out() {
         let backend = made();
-        let with_feature = |file: &mut Vec<u8>| {
-            replace(file, b"\"read\":[],\"write\"", b"\"read\":[\"a\"],\"wr\"")
-        };
-        write_configs(&backend, with_feature);
+        write_configs(&backend, 2, name_a_feature);
+        assert!(opened(&backend, Purpose::Read).unwrap().config(Purpose::Write).is_ok());
+    }
+
+    #[test]
+    fn a_feature_is_refused_where_no_copy_says_otherwise() {
+        let backend = made();
+        write_configs(&backend, 3, name_a_feature);
+        let refused = opened(&backend, Purpose::Read).err();
+        assert!(matches!(refused, Some(RepositoryError::Feature(_))), "{refused:?}");
+    }
+
+    #[test]
+    fn a_feature_that_a_mac_stands_for_is_refused() {
+        let backend = made();
         let repository = opened(&backend, Purpose::Read).unwrap();
-        let lost = repository.take_remarks().iter().any(|r| matches!(r, Remark::ConfigLost));
-        assert!(lost);
-        assert!(repository.config(Purpose::Write).is_err());
+        let mut config = repository.config.clone().unwrap();
+        config.features.read.push("a".to_owned());
+        let file = config.encode(repository.id, &repository.master);
+        backend.put_new(&config_names()[2], &file).unwrap();
+        write_configs(&backend, 2, |file| file.clear());
+        let refused = opened(&backend, Purpose::Read).err();
+        assert!(matches!(refused, Some(RepositoryError::Feature(_))), "{refused:?}");
     }
 
     #[test]
     fn a_config_of_another_version_is_refused_by_its_number() {
         let backend = made();
-        write_configs(&backend, |file| replace(file, b"{\"v\":1,", b"{\"v\":3,"));
+        write_configs(&backend, 3, |file| replace(file, b"{\"v\":1,", b"{\"v\":3,"));
         let refused = opened(&backend, Purpose::Read).err();
         assert!(matches!(refused, Some(RepositoryError::NewerFormat(3))), "{refused:?}");
     }
