@@ -56,9 +56,7 @@ impl LockedRepository {
         }
         let configs = read_configs(backend.as_ref(), &mut remarks)?;
         let (slots, rings, unusable) = read_keys(backend.as_ref(), &inventory, &mut remarks);
-        let id =
-            configs.first().map(|(_, _, id)| *id).or_else(|| Some(slots.first()?.repository()));
-        let id = id.ok_or(RepositoryError::NoKeyslot { unusable })?;
+        let id = id_of_most(&configs, &slots).ok_or(RepositoryError::NoKeyslot { unusable })?;
         let slots: Vec<Keyslot> = slots.into_iter().filter(|s| s.repository() == id).collect();
         if slots.is_empty() {
             return Err(RepositoryError::NoKeyslot { unusable });
@@ -152,6 +150,16 @@ impl LockedRepository {
         let rings = self.rings.iter().filter_map(open);
         rings.max_by_key(|ring| ring.generation).ok_or(RepositoryError::NoKeyring)
     }
+}
+
+/// The id that most files agree on: one that strayed in from another repository must not hide the others.
+fn id_of_most(configs: &[ConfigFile], slots: &[Keyslot]) -> Option<RepositoryId> {
+    let all = configs.iter().map(|(_, _, id)| *id).chain(slots.iter().map(Keyslot::repository));
+    let mut counts: BTreeMap<RepositoryId, usize> = BTreeMap::new();
+    for id in all {
+        *counts.entry(id).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(id, _)| id)
 }
 
 fn word(secret: &SlotSecret) -> &'static str {
