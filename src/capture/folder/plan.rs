@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use crate::apple::{FileId, ManifestDb, ManifestDbError, RowFileId};
+use crate::apple::{FileId, ManifestDb, ManifestDbError, RootFile, RowFileId};
 use crate::snapshot::record::Problem;
 
 use super::names::bytes_of;
@@ -121,9 +121,13 @@ impl Plan {
 
     fn read_rows(&mut self, root: &Path, is_encrypted: bool, mark: RowMark<'_>) -> Rows {
         let mut rows = Rows::new();
+        let mut nameless_count = 0_u64;
         let result = ManifestDb::open(&root.join("Manifest.db")).and_then(|db| {
             db.for_each_row(|row| {
-                let RowFileId::Id(id) = row.file_id else { return ControlFlow::Continue(()) };
+                let RowFileId::Id(id) = row.file_id else {
+                    nameless_count += u64::from(row.flags == 1);
+                    return ControlFlow::Continue(());
+                };
                 let names_at = self.names.len();
                 self.names.extend_from_slice(&row.domain);
                 self.names.extend_from_slice(&row.relative_path);
@@ -139,6 +143,10 @@ impl Plan {
                 ControlFlow::Continue(())
             })
         });
+        if nameless_count > 0 {
+            let why = format!("{nameless_count} of its rows promise a file and name none");
+            self.problem("Manifest.db".to_owned(), why);
+        }
         match result {
             Ok(_) => self.rows_known = true,
             Err(ManifestDbError::NotSqlite) if is_encrypted => self.remarks.push(
@@ -183,6 +191,10 @@ impl Plan {
             } else if kind.is_file() {
                 self.add(rows, stored, ItemKind::File, &metadata);
             } else if kind.is_symlink() {
+                if RootFile::ALL.iter().any(|file| file.name().as_bytes() == stored) {
+                    let why = "is a link: it is kept, and what it points to is not".to_owned();
+                    self.problem(shown(&stored), why);
+                }
                 self.add(rows, stored, ItemKind::Link, &metadata);
             } else {
                 let why =
