@@ -189,6 +189,14 @@ fn import_one(
         s.record.tree == taken.root && s.record.backup_time == time && s.record.status_uuid == uuid
     };
     if let Some(known) = snapshots.iter().filter(of_phone).find(same) {
+        // What was new although it is known had been lost with its pack: now it is there again.
+        let again_len = session.written().new_len;
+        if again_len > 0 {
+            session.settle()?;
+            observer.remark(&format!(
+                "{again_len} bytes of it were lost from the repository and have been stored again"
+            ));
+        }
         return Ok(Outcome::Known { snapshot: known.id });
     }
     let unchanged_count = taken.unchanged_count;

@@ -13,7 +13,8 @@ use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, count, counted, moment, plain, rfc3339};
 use crate::cli::{output, stop};
 use crate::ops::import::{ImportOptions, Imported, Outcome, find, import as import_folders};
-use crate::snapshot::record::Verdict;
+use crate::snapshot::record::{SnapshotRecord, Verdict};
+use crate::snapshot::{Snapshot, record};
 
 pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     let options = ImportOptions {
@@ -31,18 +32,22 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     if !given && !args.all && !args.dry_run {
         pick(&mut folders, context)?;
     }
-    if folders.is_empty() {
-        let first = refused.into_iter().find_map(|r| r.outcome.err());
-        return Err(
-            first.map_or_else(|| Failure::new(code::FAILED, "no backup was found"), Failure::from)
-        );
+    if folders.is_empty() && refused.is_empty() {
+        return Err(Failure::new(code::FAILED, "no backup was found"));
     }
-    let mut opened = context.write()?;
-    let done = import_folders(&mut opened, &folders, &options, &context.progress, &stop::asked)?;
-    context.progress.clear();
     let mut worst = 0;
-    for imported in done.into_iter().chain(refused) {
-        worst = worse(worst, report(context, imported)?);
+    if !folders.is_empty() {
+        let mut opened = context.write()?;
+        let done =
+            import_folders(&mut opened, &folders, &options, &context.progress, &stop::asked)?;
+        context.progress.clear();
+        let (snapshots, _) = record::all(&opened.repository);
+        for imported in done {
+            worst = worse(worst, report(context, imported, &snapshots)?);
+        }
+    }
+    for imported in refused {
+        worst = worse(worst, report(context, imported, &[])?);
     }
     Ok(worst)
 }
@@ -111,10 +116,10 @@ fn worse(a: u8, b: u8) -> u8 {
     if rank(b) > rank(a) { b } else { a }
 }
 
-fn report(context: &Context, imported: Imported) -> Result<u8, Failure> {
+fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Result<u8, Failure> {
     let folder = imported.folder.display().to_string();
     match imported.outcome {
-        Ok(outcome) => tell(context, &folder, &outcome),
+        Ok(outcome) => tell(context, &folder, &outcome, snapshots),
         Err(error) => {
             let failure = Failure::from(error);
             if context.json() {
@@ -129,20 +134,31 @@ fn report(context: &Context, imported: Imported) -> Result<u8, Failure> {
     }
 }
 
-fn tell(context: &Context, folder: &str, outcome: &Outcome) -> Result<u8, Failure> {
+fn tell(
+    context: &Context,
+    folder: &str,
+    outcome: &Outcome,
+    snapshots: &[Snapshot],
+) -> Result<u8, Failure> {
     match outcome {
         Outcome::Known { snapshot } => {
+            let known = snapshots.iter().find(|s| s.id == *snapshot);
+            let whole = known.is_none_or(Snapshot::is_good);
+            let exit = if whole { 0 } else { code::INCOMPLETE };
             let id = snapshot.to_string();
             if context.json() {
                 output::message(
                     "summary",
-                    json!({ "folder": folder, "snapshot_id": id, "new": false, "exit_code": 0 }),
+                    json!({ "folder": folder, "snapshot_id": id, "new": false, "exit_code": exit }),
                 )?;
-            } else {
-                let id = id.get(..8).unwrap_or_default();
-                output::line(&format!("= {folder} is archived already, as snapshot {id}"))?;
+                return Ok(exit);
             }
-            Ok(0)
+            let id = id.get(..8).unwrap_or_default();
+            output::line(&format!("= {folder} is archived already, as snapshot {id}"))?;
+            if let Some(known) = known.filter(|_| !whole) {
+                output::note(&incomplete(&known.record));
+            }
+            Ok(exit)
         }
         Outcome::Would { backup_time } => {
             if context.json() {
@@ -189,12 +205,16 @@ fn tell(context: &Context, folder: &str, outcome: &Outcome) -> Result<u8, Failur
                 ))?;
             }
             if record.verdict == Verdict::Incomplete {
-                output::note(&format!(
-                    "  It is INCOMPLETE: {} things are missing or could not be read. It will not stand for the phone while a complete one exists.",
-                    count(record.problem_count)
-                ));
+                output::note(&incomplete(record));
             }
             Ok(exit)
         }
     }
+}
+
+fn incomplete(record: &SnapshotRecord) -> String {
+    format!(
+        "  It is INCOMPLETE: {} things are missing or could not be read. It will not stand for the phone while a complete one exists.",
+        count(record.problem_count)
+    )
 }
