@@ -168,7 +168,8 @@ impl Ran {
     #[track_caller]
     pub(crate) fn messages(&self) -> Vec<Value> {
         let parse = |line: &str| {
-            let value: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+            let value: Value =
+                serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
             assert_eq!(value["v"], 1, "{line}");
             assert!(value["message_type"].is_string(), "{line}");
             value
@@ -209,6 +210,16 @@ impl Running {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Waits until it has said something on stderr.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, words: &str) {
+        let started = Instant::now();
+        while !self.said("stderr").contains(words) {
+            assert!(started.elapsed() < PATIENCE, "it never said \"{words}\"");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[track_caller]
@@ -269,4 +280,49 @@ pub(crate) fn stored(domain: &str, path: &str) -> String {
 /// The two folders differ, in as many ways as this.
 pub(crate) fn differences(first: &Path, second: &Path) -> Vec<String> {
     same_folder(first, second).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+/// Something mounted for a test, until it is dropped.
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Shows `from` at `to`. None, and a word on stderr, where mounting is not permitted.
+    pub(crate) fn bind(from: &Path, to: &Path) -> Option<Self> {
+        Self::mount(&["--bind", text(from), text(to)], to)
+    }
+
+    /// A drive of that many bytes at a folder.
+    pub(crate) fn drive(len: u64, at: &Path) -> Option<Self> {
+        Self::mount(&["-t", "tmpfs", "-o", &format!("size={len}"), "tmpfs", text(at)], at)
+    }
+
+    fn mount(args: &[&str], at: &Path) -> Option<Self> {
+        let done = Command::new("mount").args(args).output().unwrap();
+        if !done.status.success() {
+            skipped(&String::from_utf8_lossy(&done.stderr));
+            return None;
+        }
+        Some(Self(at.to_path_buf()))
+    }
+
+    /// Mounts it again with other options.
+    #[track_caller]
+    pub(crate) fn again(&self, options: &str) {
+        let options = format!("remount,{options}");
+        let done = Command::new("mount").args(["-o", &options, text(&self.0)]).status();
+        assert!(done.unwrap().success());
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg("-l").arg(&self.0).status();
+        let ended = done.is_ok_and(|status| status.success());
+        assert!(ended || std::thread::panicking(), "{} stays mounted", self.0.display());
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a test that did not run must be seen")]
+fn skipped(why: &str) {
+    eprintln!("SKIPPED: mounting is not permitted here: {}", why.trim());
 }
