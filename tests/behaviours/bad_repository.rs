@@ -493,6 +493,31 @@ fn a_second_writer_is_refused_and_told_who_writes_while_readers_read() {
 }
 
 #[test]
+fn readers_beside_each_other_share_no_index_and_answer_alike() {
+    let two = Two::new();
+    let start = || Running::start(two.repository.command(&["verify", "--read-data", "--json"]));
+    let running: Vec<Running> = (0..4).map(|_| start()).collect();
+    for each in running {
+        assert_eq!(each.wait().code(0).summary()["snapshot_count"], 2);
+    }
+}
+
+#[test]
+fn a_folder_imported_twice_at_once_is_archived_once() {
+    let two = Two::new();
+    let folder = fake().date(DATE + 2 * WEEK).file("HomeDomain", "Library/c", "c");
+    let folder = folder.write_to(two.repository.folder("c"));
+    let args = ["import", "--json", "--retry-lock", "50s", text(&folder)];
+    let running: Vec<Running> =
+        (0..3).map(|_| Running::start(two.repository.command(&args))).collect();
+    let new = running.into_iter().map(|each| each.wait().code(0).summary());
+    assert_eq!(new.filter(|summary| summary["new"] == true).count(), 1);
+    assert_eq!(two.repository.snapshots().len(), 3);
+    two.repository.assert_restores("latest", &folder);
+    two.repository.assert_sound();
+}
+
+#[test]
 fn a_second_writer_waits_as_long_as_it_was_told_to() {
     let two = Two::new();
     let held = lock(&two.repository);

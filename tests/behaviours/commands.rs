@@ -408,7 +408,7 @@ fn the_recovery_key_opens_and_a_mistyped_one_is_refused_before_it_is_tried() {
     let drawn: Vec<&str> = made
         .lines()
         .filter(|line| line.starts_with("  "))
-        .flat_map(|line| line.split_whitespace().filter(|word| !word.parse::<u32>().is_ok()))
+        .flat_map(|line| line.split_whitespace().filter(|word| word.parse::<u32>().is_err()))
         .collect();
     assert_eq!(drawn.len(), 24, "{made}");
     with(&drawn.join(" ")).code(0);
