@@ -68,7 +68,7 @@ fn a_snapshot_is_chosen_by_latest_date_phone_or_id() {
         shelf.assert_means(id, number);
         shelf.assert_means(&id[..12].to_uppercase(), number);
     }
-    for word in ["latest~9", "2020-01-01", "zzzz", "latest~-1", "", "Old iPad@zz"] {
+    for word in ["latest~9", "2020-01-01", "20260105", "zzzz", "latest~-1", "", "Old iPad@zz"] {
         let ran = shelf.repository.run(&["ls", word]).code(1);
         ran.says(&["no snapshot fits", "next: `russet snapshots` lists what there is"]);
     }
