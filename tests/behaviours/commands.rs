@@ -310,7 +310,7 @@ fn after_all_is_forgotten_a_folder_can_be_archived_again() {
     let ids: Vec<&str> = shelf.ids.iter().map(String::as_str).collect();
     shelf.repository.ok(&[&["forget", "--yes", "--prune"], &ids[..]].concat());
     assert!(shelf.repository.files("packs").is_empty());
-    let ran = shelf.repository.run(&["restore", "latest", "--target", "/nonexistent/x"]).code(1);
+    let ran = shelf.repository.run(&["restore", "latest", "--target", "/proc/nowhere"]).code(1);
     ran.says(&["the repository holds no snapshots yet"]);
     shelf.repository.import(&shelf.folders[1]);
     shelf.repository.assert_restores("latest", &shelf.folders[1]);
