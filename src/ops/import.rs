@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use russet_chunker::SizesError;
 use russet_store::config::Purpose;
 use russet_store::ids::RecordId;
 use russet_store::repository::RepositoryError;
@@ -18,7 +17,7 @@ use crate::capture::folder::{
     BackupFolder, FolderError, TakeError, Taken, find_backups, look, take,
 };
 use crate::observe::Observer;
-use crate::pipeline::Cuts;
+use crate::pipeline::{Cuts, SizesError};
 use crate::snapshot::record::{self, Device, SnapshotRecord};
 use crate::snapshot::{Snapshot, walk::BlobWalk};
 

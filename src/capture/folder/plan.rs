@@ -96,7 +96,7 @@ impl Plan {
         let mut rows = plan.read_rows(root, is_encrypted, mark);
         let metadata = fs::metadata(root)?;
         plan.add(&mut rows, Vec::new(), ItemKind::Directory, &metadata);
-        plan.walk(root, &mut Vec::new(), &mut rows)?;
+        plan.walk(root, &[], &mut rows)?;
         for row in rows.values().filter(|row| row.is_file && !row.seen) {
             let names = plan.names.get(row.names_at..).unwrap_or_default();
             let (domain, rest) =
@@ -153,7 +153,7 @@ impl Plan {
         rows
     }
 
-    fn walk(&mut self, dir: &Path, prefix: &mut Vec<u8>, rows: &mut Rows) -> io::Result<()> {
+    fn walk(&mut self, dir: &Path, prefix: &[u8], rows: &mut Rows) -> io::Result<()> {
         for child in fs::read_dir(dir)? {
             let child = child?;
             let Some(name) = bytes_of(&child.file_name()) else {
@@ -162,7 +162,7 @@ impl Plan {
                 self.problem(child.path().display().to_string(), why);
                 continue;
             };
-            let mut stored = prefix.clone();
+            let mut stored = prefix.to_vec();
             if !stored.is_empty() {
                 stored.push(b'/');
             }
@@ -177,7 +177,7 @@ impl Plan {
             let kind = metadata.file_type();
             if kind.is_dir() {
                 self.add(rows, stored.clone(), ItemKind::Directory, &metadata);
-                if let Err(error) = self.walk(&child.path(), &mut stored, rows) {
+                if let Err(error) = self.walk(&child.path(), &stored, rows) {
                     self.problem(shown(&stored), format!("cannot be listed: {error}"));
                 }
             } else if kind.is_file() {
