@@ -249,8 +249,8 @@ mod tests {
         let plain = vec![7; 4096];
         let id = keys().blob_id(BlobType::Data, &plain);
         let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9];
-        for more in [&b"x"[..], &skippable, &compress(&[]).unwrap()] {
-            let mut payload = compress(&plain).unwrap();
+        for more in [&b"x"[..], &skippable, &compress(&[], 100).unwrap()] {
+            let mut payload = compress(&plain, 4096).unwrap();
             payload.extend_from_slice(more);
             let got = decode(1, &payload, 4096, &id, BlobType::Data, &keys());
             assert_eq!(got, Err(PayloadError::Length(4096)), "{more:02x?}");
