@@ -72,6 +72,9 @@ russet_id() {
 weeks_of plain ''
 weeks_of encrypted "$apple_password"
 
+echo "--- the golden repositories and today's, with the Python reader alone"
+interop/reader/golden.sh "$work/plain/repository" "$password" latest "$(sed -n '$p' "$work/plain.folders")"
+
 if [ -n "${RUSSET_INTEROP_BACKUPS:-}" ]; then
     echo "--- backups in $RUSSET_INTEROP_BACKUPS"
     find "$RUSSET_INTEROP_BACKUPS" -name Manifest.plist -exec dirname {} \; | sort > "$work/given.folders"

@@ -3,6 +3,8 @@
 mod bad_folder;
 mod bad_repository;
 mod commands;
+#[cfg(unix)]
+mod golden;
 mod import;
 mod messages;
 mod support;
