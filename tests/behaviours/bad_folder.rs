@@ -99,10 +99,10 @@ fn a_list_that_is_missing_empty_or_malformed_is_named_and_taken_only_when_asked(
             let dir = tempfile::tempdir().unwrap();
             let folder = backup.write_to(dir.path());
             let (repository, _) = with_one();
-            let why = format!("{list} {why}");
+            let both = format!("{list} {why}");
             let next = "take it as it is with `--allow-incomplete`";
-            assert_refused(&repository, &folder, &["is not complete", &why, next]);
-            let (repository, _) = assert_incomplete(&folder, &["--allow-incomplete"], &[&why]);
+            assert_refused(&repository, &folder, &["is not complete", &both, next]);
+            let (repository, _) = assert_incomplete(&folder, &["--allow-incomplete"], &[list, why]);
             repository.assert_restores(&newer(&repository), &folder);
         }
     }

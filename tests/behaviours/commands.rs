@@ -68,7 +68,7 @@ fn a_snapshot_is_chosen_by_latest_date_phone_or_id() {
         shelf.assert_means(id, number);
         shelf.assert_means(&id[..12].to_uppercase(), number);
     }
-    for word in ["latest~9", "2020-01-01", "zzzz", "latest~-1", "", "Old iPad@zz"] {
+    for word in ["latest~9", "2020-01-01", "20260105", "zzzz", "latest~-1", "", "Old iPad@zz"] {
         let ran = shelf.repository.run(&["ls", word]).code(1);
         ran.says(&["no snapshot fits", "next: `russet snapshots` lists what there is"]);
     }
@@ -310,7 +310,7 @@ fn after_all_is_forgotten_a_folder_can_be_archived_again() {
     let ids: Vec<&str> = shelf.ids.iter().map(String::as_str).collect();
     shelf.repository.ok(&[&["forget", "--yes", "--prune"], &ids[..]].concat());
     assert!(shelf.repository.files("packs").is_empty());
-    let ran = shelf.repository.run(&["restore", "latest", "--target", "/nonexistent/x"]).code(1);
+    let ran = shelf.repository.run(&["restore", "latest", "--target", "/proc/nowhere"]).code(1);
     ran.says(&["the repository holds no snapshots yet"]);
     shelf.repository.import(&shelf.folders[1]);
     shelf.repository.assert_restores("latest", &shelf.folders[1]);
@@ -408,7 +408,7 @@ fn the_recovery_key_opens_and_a_mistyped_one_is_refused_before_it_is_tried() {
     let drawn: Vec<&str> = made
         .lines()
         .filter(|line| line.starts_with("  "))
-        .flat_map(|line| line.split_whitespace().filter(|word| !word.parse::<u32>().is_ok()))
+        .flat_map(|line| line.split_whitespace().filter(|word| word.parse::<u32>().is_err()))
         .collect();
     assert_eq!(drawn.len(), 24, "{made}");
     with(&drawn.join(" ")).code(0);

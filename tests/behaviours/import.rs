@@ -107,6 +107,41 @@ fn a_dry_run_says_what_would_be_taken_and_writes_nothing() {
     assert!(repository.snapshots().is_empty());
 }
 
+#[test]
+fn a_link_to_the_folder_of_backups_leads_to_them() {
+    let repository = TestRepository::new();
+    let folder = fake().write_to(repository.folder("drive"));
+    let link = repository.beside("Backup");
+    std::os::unix::fs::symlink(repository.beside("drive"), &link).unwrap();
+    repository.import(&link);
+    let other = repository.beside(UDID);
+    std::os::unix::fs::symlink(&folder, &other).unwrap();
+    let said = repository.ok(&["import", text(&other)]);
+    assert!(said.contains("archived already"), "{said}");
+    repository.assert_restores("latest", &folder);
+}
+
+#[test]
+fn times_before_1970_far_ahead_and_of_nanoseconds_come_back() {
+    let repository = TestRepository::new();
+    let folder = fake().write_to(repository.folder("a"));
+    let moments = [
+        SystemTime::UNIX_EPOCH - Duration::new(86_400, 500_000_000),
+        SystemTime::UNIX_EPOCH + Duration::new(1, 999_999_999),
+        SystemTime::UNIX_EPOCH + Duration::new(10_000_000_000, 1),
+        SystemTime::UNIX_EPOCH,
+    ];
+    for (number, moment) in moments.into_iter().enumerate() {
+        let path = folder.join(format!("file {number}"));
+        fs::write(&path, "x").unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_times(FileTimes::new().set_modified(moment)).unwrap();
+    }
+    repository.import(&folder);
+    repository.assert_restores("latest", &folder);
+    repository.ok(&["ls", "--long", "latest"]);
+}
+
 /// Folder, the witness, the date.
 fn assert_dated(backup: FakeBackup, name: Option<&str>, source: &str, date: &str) {
     let repository = TestRepository::new();

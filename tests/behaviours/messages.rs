@@ -129,7 +129,7 @@ fn row_without_file() {
         &repository,
         &["import", text(&folder)],
         "problem: HomeDomain Library/gone: is listed in Manifest.db, but its file is not in the folder
-  It is INCOMPLETE: 1 things are missing or could not be read. It will not stand for the phone while a complete one exists.
+  It is INCOMPLETE: 1 thing is missing or could not be read. It will not stand for the phone while a complete one exists.
 ",
     );
 }
@@ -138,7 +138,7 @@ fn row_without_file() {
 fn no_such_snapshot() {
     assert_says(
         &with_one(),
-        &["restore", "latest~3", "--target", "/nonexistent"],
+        &["restore", "latest~3", "--target", "/proc/nowhere"],
         "error: no snapshot fits \"latest~3\"
   next: `russet snapshots` lists what there is
 ",
