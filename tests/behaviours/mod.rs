@@ -1,0 +1,3 @@
+//! The behaviours, one file a theme. A new theme adds its one `mod` line here.
+
+mod support;

@@ -1,0 +1,1 @@
+//! What the behaviours share: a repository in a temporary folder and the program run on it.
