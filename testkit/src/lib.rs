@@ -17,6 +17,7 @@ mod payload;
 mod phone;
 mod plists;
 mod random;
+pub mod repository;
 mod write_error;
 
 pub use compare::assert_same_backup;
