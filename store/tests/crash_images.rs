@@ -264,3 +264,17 @@ fn a_sweep_keeps_the_good_one_of_two_copies() {
         assert!(whole.contains(&snapshot));
     }
 }
+
+#[test]
+fn a_record_that_was_not_seen_at_opening_stops_a_sweep() {
+    let ambient: Arc<dyn Ambient> = Arc::new(Seeded::new(5));
+    let (base, [gone, _]) = base(&ambient);
+    let memory = Arc::new(base);
+    let repository = open(&memory, &ambient).unwrap();
+    let other = open(&memory, &ambient).unwrap();
+    repository.append(WRITER, Said::Forgotten { snapshot: gone }).unwrap();
+    repository.delete_snapshot(gone).unwrap();
+    back_up(&other, 0..9).unwrap();
+    let plan = sweep::plan(&repository, &HashSet::new(), 0.0);
+    assert!(matches!(plan, Err(sweep::SweepError::Repository(_))), "{plan:?}");
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Repository, RepositoryError, lock};
 use crate::backend::BackendError;
 use crate::ids::{BlobId, PackId, hash_of_file};
-use crate::index::{IndexError, Place};
+use crate::index::{IndexError, Place, Spot};
 use crate::layout::pack_name;
 use crate::pack::{BlobError, Entry, PACK_HEAD_LEN, PACK_LEN_MAX, PackHead, PackHeadError};
 use crate::seal::BlobType;
@@ -71,6 +71,11 @@ impl Repository {
             }
         }
         Err(problem)
+    }
+
+    /// Whether this very copy of a blob can be read and is what its id says.
+    pub(crate) fn opens(&self, pack: &PackId, entry: &Entry) -> bool {
+        self.read_place(&Spot::of(entry).within(*pack), entry).is_ok()
     }
 
     fn read_place(&self, place: &Place, entry: &Entry) -> Result<Vec<u8>, FetchError> {
