@@ -143,8 +143,15 @@ impl Repository {
         let head = PackHead::decode(&file, self.id, &self.data_keys).map_err(damaged)?;
         let at = usize::try_from(head.directory_at()).unwrap_or(usize::MAX);
         let sealed = file.get(at..).unwrap_or_default();
-        let entries = head.open_directory(sealed).map_err(damaged)?;
+        let (entries, directory_problem) = match head.open_directory(sealed) {
+            Ok(entries) => (entries, None),
+            Err(error) => match self.directory_elsewhere(pack, file.len() as u64) {
+                Some(entries) => (entries, Some(error)),
+                None => return Err(damaged(error)),
+            },
+        };
         let mut check = PackCheck {
+            directory_problem,
             name_is_right: hash_of_file(&file) == *pack.as_bytes(),
             file_len: file.len() as u64,
             entries,
@@ -186,6 +193,8 @@ pub struct PackCheck {
     pub name_is_right: bool,
     /// Length of the file.
     pub file_len: u64,
+    /// Why its own directory cannot be used: `entries` come from an index segment then.
+    pub directory_problem: Option<PackHeadError>,
     /// Its directory.
     pub entries: Vec<Entry>,
     /// Blobs that do not open, or are not what their id says.
