@@ -148,6 +148,8 @@ pub fn import(
         let fatal = outcome.as_ref().is_err_and(is_fatal);
         results.push(Imported { folder: folder.path.clone(), outcome });
         if fatal {
+            // A record may stand on the drive that this run does not know of.
+            opened.host.abandon_writer();
             break;
         }
     }
@@ -189,6 +191,8 @@ fn import_one(
         s.record.tree == taken.root && s.record.backup_time == time && s.record.status_uuid == uuid
     };
     if let Some(known) = snapshots.iter().filter(of_phone).find(same) {
+        // Whatever of it was gone from the packs was stored again just now: it must not be dropped.
+        session.settle()?;
         return Ok(Outcome::Known { snapshot: known.id });
     }
     let unchanged_count = taken.unchanged_count;
