@@ -137,7 +137,8 @@ fn everything_was_listed(repository: &Repository) -> Result<(), SweepError> {
     for room in [Room::Snapshots, Room::Log] {
         for dir in copy_dirs(room) {
             let listed = Inventory::sort(&list(&dir)?);
-            let is_known = |key: &(Room, RecordId)| repository.with_inventory(|i| i.rooms.contains_key(key));
+            let is_known =
+                |key: &(Room, RecordId)| repository.with_inventory(|i| i.rooms.contains_key(key));
             unknown.extend(listed.rooms.into_keys().filter(|key| !is_known(key)).map(|(_, id)| id));
         }
     }
@@ -164,7 +165,9 @@ fn keepers(
         for entry in entries.iter().filter(|e| needed.contains(&e.id)) {
             match keepers.entry(entry.id) {
                 MapEntry::Vacant(vacant) => drop(vacant.insert(*pack)),
-                MapEntry::Occupied(_) => doubtful.entry(entry.id).or_default().push((*pack, *entry)),
+                MapEntry::Occupied(_) => {
+                    doubtful.entry(entry.id).or_default().push((*pack, *entry))
+                }
             }
         }
     }

@@ -125,7 +125,8 @@ impl Cut<'_> {
                 let repository = open_quick(&backend, self.ambient, Purpose::Write).unwrap();
                 let opening = faulty.call_count();
                 drop(repository);
-                let faulty = Arc::new(FaultBackend::new(memory.clone()).fail_at(opening + n, fault));
+                let faulty =
+                    Arc::new(FaultBackend::new(memory.clone()).fail_at(opening + n, fault));
                 let backend: Arc<dyn Backend> = faulty.clone();
                 let repository = open_quick(&backend, self.ambient, Purpose::Write).unwrap();
                 let result = (self.work)(&repository);
