@@ -32,7 +32,8 @@ CONFIG, KEYSLOT, KEYRING, PACK, SNAPSHOT, LOG = 1, 2, 3, 4, 6, 7  # kinds of fil
 DATA, TREE, RECORD = 1, 2, 3  # types of blobs, §6
 FILE, DIRECTORY, LINK = 1, 2, 3  # what a tree's entry is, §8
 DERIVED, IN_MANIFEST, OPENED, PADDED, KNOWN_FLAGS = 1, 2, 4, 8, 15  # flags of a tree's entry, §8
-SMALL_FILE_LEN_MAX = 4 * MIB + 4096  # §5: a record's content may have 4 MiB, its frame needs some more
+SMALL_FILE_LEN_MAX = 4 * MIB  # §5
+COUNT_MAX = 8192  # of what stands in one blob of a tree, §8
 ID = "[0-9a-f]{64}"
 
 Header = namedtuple("Header", "kind algorithm pack_type epoch repository length")  # §2.1
@@ -103,13 +104,14 @@ def xchacha_open(key, nonce24, sealed, aad):
     return chacha_open(hchacha20(key, nonce24[:16]), bytes(4) + nonce24[16:], sealed, aad)
 
 def zstd_decode(payload, plain_len):
-    """One zstd frame that must give exactly plain_len bytes. At most one byte more is ever asked for."""
+    """§6: exactly one zstd frame that says it gives plain_len bytes. No more than that is ever unpacked."""
     try:
-        reader = zstandard.ZstdDecompressor().stream_reader(payload)
-        plain, more = reader.read(plain_len), reader.read(1)
+        if payload[:4] != b"\x28\xb5\x2f\xfd" or zstandard.frame_content_size(payload) != plain_len:
+            raise Damage("its zstd frame does not say the length it should")
+        plain = zstandard.ZstdDecompressor(max_window_size=16 * MIB).decompress(payload, allow_extra_data=False)
     except zstandard.ZstdError as why:
         raise Damage(f"its zstd frame is bad ({why})") from None
-    if len(plain) != plain_len or more:
+    if len(plain) != plain_len:
         raise Damage("its zstd frame does not give the length it should")
     return plain
 
@@ -144,7 +146,12 @@ class Cursor:
         """A length of `width` bytes, then that many bytes."""
         return self.take(self.number(width))
     def ids(self):
-        return [self.take(32) for _ in range(self.number(4))]
+        return [self.take(32) for _ in range(self.count())]
+    def count(self):
+        count = self.number(4)
+        if count > COUNT_MAX:
+            raise Damage("it counts more than one blob may hold")
+        return count
     def end(self):
         if self.at != len(self.data):
             raise Damage("bytes stand after its end")
@@ -325,8 +332,12 @@ class Repository:
             self.report.damage("no copy of config is good: whether newer software is needed is not known")
         self.refuse_unknown_features("read")
         self.log = self.records("log", LOG)
-        self.snapshots = dict(sorted(self.records("snapshots", SNAPSHOT).items(), key=lambda item: time_of(item[1])))
+        self.snapshots = dict(sorted(self.records("snapshots", SNAPSHOT).items(), key=lambda item: (
+            time_of(item[1]), member(item[1], "captured", int, 0), item[0])))
         self.forgotten = forgotten_in(self.log.values())
+        said = [member(record, "what", dict, {}) for record in self.log.values()]
+        if {"keyslot_revoked"} & {what.get("type") for what in said if what.get("keyslot") == self.slot}:
+            print("this password was removed from the repository; it is used all the same", file=sys.stderr)  # §3.1
     def attempt(self, name, work, *arguments):
         """None, and a line in the report, if the thing is damaged."""
         try:
@@ -343,6 +354,7 @@ class Repository:
         for name in sorted(slots, key=lambda name: decode_header(key_files[name]).repository not in ours):
             opened = self.attempt("keys/" + name, open_keyslot, key_files[name], password, recovery_key)
             if opened:
+                self.slot = name
                 self.slot_text = f"keyslot {name[:8]} ({printable(opened[1])})"
                 self.files.repository = decode_header(key_files[name]).repository
                 return opened[0]
@@ -368,14 +380,19 @@ class Repository:
     def select(self, wanted):
         """A snapshot by the beginning of its id, or the latest one that is not forgotten."""
         names = [name for name in self.snapshots if name.startswith(wanted)]
-        if wanted == "latest":
-            names = [name for name in self.snapshots if name not in self.forgotten][-1:]
+        if wanted == "latest":  # §9
+            names = [name for name in self.snapshots if name not in self.forgotten]
+            good = [name for name in names if self.snapshots[name].get("verdict") != "incomplete"
+                    and time_of(self.snapshots[name]) <= time.time() + 86400]
+            names = (good or names)[-1:]
         if len(names) != 1:
             raise Stop(1, f"{len(names)} snapshots match {printable(wanted)}; `list` shows them")
         return names[0], self.snapshots[names[0]]
 
 def time_of(record):
-    return member(record, "backup_time", int, 0) or member(record, "captured", int, 0)
+    """§9. What is rescued may lack either."""
+    backup_time, captured = member(record, "backup_time", int, 0), member(record, "captured", int, 0)
+    return (backup_time or captured) if record.get("kind") == "folder" else (captured or backup_time)
 
 def forgotten_in(log):
     """§10, kept simple: who saw whom is not asked, so a snapshot that was ever pinned is shown rather than hidden."""
@@ -458,15 +475,17 @@ def decode_entry(data):
         stored_path = digest[:2] + b"/" + digest
     else:
         stored_path = cursor.counted(2)
-    mtime_ns, length = cursor.number(8, signed=True) * 10**9 + cursor.number(4), cursor.number(8)
+    seconds, nanoseconds, length = cursor.number(8, signed=True), cursor.number(4), cursor.number(8)
     file_hash = cursor.take(32)
     cursor.take(8 if flags & IN_MANIFEST else 0)  # of the row in Manifest.db; only writers compare it
     target = cursor.counted(2)
     cursor.take(32 if flags & OPENED else 0)  # the file key
     ids = cursor.ids()
     cursor.end()
-    if what not in (FILE, DIRECTORY, LINK) or flags & ~KNOWN_FLAGS or depth > 4 or len(ids) > 64:
+    if what not in (FILE, DIRECTORY, LINK) or flags & ~KNOWN_FLAGS or depth > 4 or len(ids) > 64 \
+            or nanoseconds >= 10**9:
         raise Damage(f"{printable(stored_path)}: its entry cannot be right")
+    mtime_ns = seconds * 10**9 + nanoseconds
     return Entry(what, flags, depth, domain, relative_path, stored_path, mtime_ns, length, file_hash, target, ids)
 
 def check_entry(entry):
@@ -507,7 +526,7 @@ def walk(blobs, blob_id, done, level_above=17):
 def decode_node(plain):
     """A node's level, then: the ids of an inner node's children, or the bytes of a leaf's entries."""
     cursor, below = Cursor(plain), []
-    level, count = cursor.number(1), cursor.number(4)
+    level, count = cursor.number(1), cursor.count()
     if level > 16 or len(plain) > 1 * MIB:
         raise Damage("the level or the length of a tree blob cannot be right")
     for _ in range(count):
@@ -536,23 +555,22 @@ class Restore:
     def __init__(self, blobs, root_id, target):
         self.blobs, self.report, self.root_id = blobs, blobs.report, root_id
         self.target = os.fsencode(os.path.abspath(target))
-        self.listed = {}  # stored path → what it is; None if it stands twice
+        self.listed = {}  # stored path → number and kind of its first entry, the one that counts
         self.made = {b""}  # directories that were made
         self.file_count = 0
     def run(self):
-        for entry in walk(self.blobs, self.root_id, set()):
-            self.listed[entry.stored_path] = None if entry.stored_path in self.listed else entry.what
-        self.tree_is_whole = not self.report.lost
+        for number, entry in enumerate(walk(self.blobs, self.root_id, set())):
+            self.listed.setdefault(entry.stored_path, (number, entry.what))
         os.makedirs(self.target, mode=0o700)
         for what, write in ((DIRECTORY, lambda entry, _path: self.make(entry.stored_path)), (FILE, self.write_file),
                             (LINK, self.write_link), (DIRECTORY, self.set_times)):
-            for entry in walk(self.blobs, self.root_id, set()):
+            for number, entry in enumerate(walk(self.blobs, self.root_id, set())):
                 if entry.what == what:
-                    self.write(entry, write)
-    def write(self, entry, write):
+                    self.write(number, entry, write)
+    def write(self, number, entry, write):
         try:
             check_entry(entry)
-            if self.listed.get(entry.stored_path) is None:
+            if self.listed.get(entry.stored_path) != (number, entry.what):
                 raise Damage("refused, this path stands twice in the tree")
             self.need_parent(entry.stored_path)
             write(entry, os.path.join(self.target, entry.stored_path))
@@ -561,13 +579,12 @@ class Restore:
                 raise Stop(16, "there is no space left where the files are written") from None
             self.report.loss(f"{printable(entry.stored_path)}: {why}")
     def need_parent(self, path):
-        """Only directories of the tree. Where parts of the tree are lost, one that is not listed is made as well."""
+        """§9.1: directories that the tree does not list are made, but never below a file or a link."""
         parent = path.rpartition(b"/")[0]
         if parent in self.made:
             return
-        what = self.listed.get(parent, None if self.tree_is_whole or parent in self.listed else DIRECTORY)
-        if what != DIRECTORY:
-            raise Damage("refused, it lies below something that is not a directory of the tree")
+        if self.listed.get(parent, (0, DIRECTORY))[1] != DIRECTORY:
+            raise Damage("refused, it lies below something that the tree lists as a file or a link")
         self.need_parent(parent)
         self.make(parent)
     def make(self, path):
@@ -697,9 +714,69 @@ VECTORS = (  # what is used, in published examples; a wrong package or a wrong l
      lambda: argon2.low_level.hash_secret_raw(b"password", b"somesalt", 2, 65536, 1, 32, argon2.low_level.Type.ID, 19)),
     ("BIP-39, its reference vectors", "7f" * 32, lambda: recovery_key_of(WORDS)))
 
+def document_table():
+    """The table of §12, if format.md lies next to this file as it does in every repository."""
+    try:
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "format.md"), encoding="utf-8") as file:
+            section = file.read().partition("\n## 12.")[2].partition("\n## ")[0]
+    except FileNotFoundError:
+        return {}
+    return dict(re.findall(r"^\| (.*) \| `([^`]*)` \|$", section, re.MULTILINE))
+
+def document_vectors(table):
+    """§12 computed here, row by row."""
+    master, repository, data_key, id_key, salt, recovery_key, slot_nonce, nonce = (
+        bytes(range(first, first + length)) for first, length in (
+            (0, 32), (0x20, 16), (0x30, 32), (0x50, 32), (0x80, 32), (0xc0, 32), (0xa0, 24), (0x80, 24)))
+    def header(kind, pack_type, epoch, length):
+        start = MAGIC + bytes([kind, 1, 1, pack_type]) + struct.pack("<I", epoch) + repository + struct.pack("<Q", length)
+        return start + blake3(start).digest()[:8]
+    def xseal(key, nonce24, plain, aad):
+        return ChaCha20Poly1305(hchacha20(key, nonce24[:16])).encrypt(bytes(4) + nonce24[16:], plain, aad)
+    slot, password = header(2, 0, 0, 456) + struct.pack("<B3x3I32s", 1, 64, 2, 2, salt), "p\u00e4ssw\u00f6rd"
+    secrets = keyslot_secrets(slot, password.encode(), None)
+    slot += secrets[32:] + slot_nonce
+    slot += xseal(secrets[:32], slot_nonce, (master + struct.pack("<QH", 1760000000, 7) + b"kitchen").ljust(256, b"\0"), slot)
+    slot += keyed(mac_key(master, repository), slot)
+    recovery_slot = struct.pack("<48xB15x32s", 2, salt)
+    record_key = derive_key("russet format 1 record", data_key + repository + struct.pack("<IB", 1, LOG))
+    record = header(LOG, 0, 1, 4096)
+    record += nonce + xseal(record_key, nonce, (struct.pack("<I", 7) + b'{"v":1}').ljust(4096 - 88, b"\0"), record)
+    material = data_key + repository + struct.pack("<IBB", 1, 1, DATA) + salt
+    blob_key, directory_key = (derive_key("russet format 1 pack " + part, material) for part in ("blobs", "directory"))
+    def id_of(type_name):
+        return keyed(derive_key("russet format 1 blob id " + type_name, id_key), b"hello")
+    row = keyed(derive_key("russet format 1 row", id_key), struct.pack("<q", 1) + b"bplist00")[:8]
+    leaf = b"\0\1\0\0\0" + struct.pack("<I", 136) + b"\1\3\0\0" + b"\x0a\0HomeDomain" + b"\x12\0\0\0Library/SMS/sms.db"
+    leaf += struct.pack("<qIQ", 1700000000, 5, 5) + blake3(b"hello").digest() + row + b"\0\0" + b"\1\0\0\0" + id_of("data")
+    return {
+        "header": header(4, 2, 1, 8192), "mac key": mac_key(master, repository),
+        "key of the keyring": derive_key("russet format 1 keyring", master + repository),
+        "key of records of kind 7": record_key, "id of `hello`, type data": id_of("data"),
+        "id of `hello`, type tree": id_of("tree"), "id of `hello`, type record": id_of("record"),
+        "check value of a row, flags 1, column `bplist00`": row,
+        "tree cut of `HomeDomain`, `a`, `b`": keyed(derive_key("russet format 1 tree cut", id_key), b"HomeDomain\0a\0b"),
+        "recovery words": recovery_key == recovery_key_of(table["recovery words"]) and table["recovery words"],
+        "KDF 1 of `p\u00e4ssw\u00f6rd`": secrets, "KDF 2 of the recovery key": keyslot_secrets(recovery_slot, None, recovery_key),
+        "keyslot, BLAKE3 of its file": blake3(slot).digest() if open_keyslot(slot, password.encode(), None) else b"",
+        "record, its bytes 72 to 103": record[72:104], "record, BLAKE3 of its file": blake3(record).digest(),
+        "blob key": blob_key, "directory key": directory_key,
+        "blob of payload `hello`, ordinal 3": ChaCha20Poly1305(blob_key).encrypt(b"\3" + bytes(11), b"hello", b"\1\3\0\0\0"),
+        "directory": ChaCha20Poly1305(directory_key).encrypt(bytes(12), bytes(16), bytes(96)),
+        "tree: leaf": leaf if decode_entry(decode_node(leaf)[1][0]).ids == [id_of("data")] else b"",
+        "tree: list of chunks": b"\x81\2\0\0\0" + id_of("data") * 2}
+
 def self_test():
     wrong = [name for name, expected, work in VECTORS if work().hex() != expected]
-    print("WRONG: " + "; ".join(wrong) if wrong else "ok: " + "; ".join(name for name, _, _ in VECTORS))
+    right = [name for name, _, _ in VECTORS]
+    table = document_table()
+    if table:
+        computed = {name: value.hex() if isinstance(value, bytes) else value
+                    for name, value in document_vectors(table).items()}
+        wrong += ["format.md 12, " + name for name in sorted(set(table) | set(computed))
+                  if table.get(name) != computed.get(name)]
+        right.append(f"format.md 12, {len(table)} rows")
+    print("WRONG: " + "; ".join(wrong) if wrong else "ok: " + "; ".join(right))
     return 1 if wrong else 0
 
 def secret_of(options):

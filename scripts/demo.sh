@@ -1,5 +1,5 @@
 #!/bin/sh
-# Four weeks of a generated phone go into a repository and come back. Takes about two minutes after the build, needs
+# Four weeks of a generated phone go into a repository and come back. Takes half a minute after the build, needs
 # 2 GB for temporary files (TMPDIR), leaves nothing behind.
 set -eu
 cd "$(dirname -- "$0")/.."

@@ -2,7 +2,7 @@
 # What russet restores is opened by programs that know nothing of russet, and what it stores is restored by the Python
 # reader alone. Installs each program into an environment of its own outside the tree.
 #
-# RUSSET_INTEROP_BACKUPS may name a folder of real Finder or iTunes backups: they go in and out too, and are compared.
+# RUSSET_INTEROP_BACKUPS may name a folder with Finder or iTunes backups, at any depth: they go in and out too, and are compared.
 set -eu
 cd "$(dirname -- "$0")/.."
 
@@ -72,16 +72,22 @@ russet_id() {
 weeks_of plain ''
 weeks_of encrypted "$apple_password"
 
+echo "--- the golden repositories and today's, with the Python reader alone"
+interop/reader/golden.sh "$work/plain/repository" "$password" latest "$(sed -n '$p' "$work/plain.folders")"
+
 if [ -n "${RUSSET_INTEROP_BACKUPS:-}" ]; then
     echo "--- backups in $RUSSET_INTEROP_BACKUPS"
-    for folder in "$RUSSET_INTEROP_BACKUPS"/*/; do
-        folder=${folder%/}
-        if [ ! -f "$folder/Manifest.plist" ]; then continue; fi
+    find "$RUSSET_INTEROP_BACKUPS" -name Manifest.plist -exec dirname {} \; | sort > "$work/given.folders"
+    if [ ! -s "$work/given.folders" ]; then
+        echo "interop: there is no backup in $RUSSET_INTEROP_BACKUPS" >&2
+        exit 1
+    fi
+    while read -r folder; do
         rm -rf "$work/given" "$work/given-restored"
         russet "$work/given" init
         russet "$work/given" import "$folder"
         russet "$work/given" restore latest --target "$work/given-restored"
         same "$folder" "$work/given-restored"/*
-    done
+    done < "$work/given.folders"
 fi
 echo "--- interop passed"

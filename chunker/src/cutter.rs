@@ -92,7 +92,7 @@ impl Cutter {
     }
 
     /// No chunk is longer.
-    pub(crate) fn len_max(&self) -> usize {
+    pub fn len_max(&self) -> usize {
         self.bounds.max
     }
 

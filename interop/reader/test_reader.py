@@ -144,6 +144,18 @@ class WholeRepositories(ReaderCase):
         self.assertEqual(self.restore(DONE), self.whole(sample))
         self.assertEqual(self.reader("verify"), DONE, self.said)
 
+    def test_latest_passes_over_an_incomplete_one_and_one_from_the_future(self):
+        sample = Sample(self.repository)
+        for changes in ({"backup_time": 1770000000, "verdict": "incomplete"}, {"backup_time": 1 << 40}):
+            sample.writer.put("snapshots", sample.writer.snapshot(bytes(32), **changes))
+        self.assertEqual(self.restore(DONE), self.whole(sample))
+
+    def test_a_revoked_password_is_told_and_used(self):
+        sample = Sample(self.repository)
+        sample.writer.log({"type": "keyslot_revoked", "keyslot": sample.slot_ids[0]})
+        self.assertEqual(self.restore(DONE), self.whole(sample))
+        self.assertIn("was removed from the repository", self.said)
+
     def test_a_pin_wins_over_forgotten(self):
         sample = Sample(self.repository)
         sample.writer.log({"type": "forgotten", "snapshot": sample.snapshot_id})
@@ -298,13 +310,21 @@ class HostileRepositories(ReaderCase):
         sample, found = self.refused(entry(b"way", what=3, target=b".."), entry(b"way/x"))
         self.assertEqual(found, {**self.whole(sample), b"way": ("link", b"..")})
 
-    def test_nothing_is_written_below_what_is_not_listed(self):
-        sample, found = self.refused(entry(b"nowhere/x"))
+    def test_folders_that_are_not_listed_are_made(self):
+        sample = Sample(self.repository, extra_entries=[entry(b"nowhere/at/all")])
+        self.assertEqual(self.restore(DONE), {**self.whole(sample), b"nowhere/at/all": b""})
+
+    def test_nothing_is_written_below_a_file(self):
+        sample, found = self.refused(entry(b"empty/x"))
         self.assertEqual(found, self.whole(sample))
 
-    def test_a_path_that_stands_twice_is_refused(self):
-        sample, found = self.refused(entry(b"Manifest.db"))
-        self.assertEqual(found, {name: data for name, data in self.whole(sample).items() if name != b"Manifest.db"})
+    def test_of_a_path_that_stands_twice_the_first_counts(self):
+        sample, found = self.refused(entry(b"Manifest.db"), entry(b"Manifest.db", what=3, target=b"x"))
+        self.assertEqual(found, self.whole(sample))
+
+    def test_nanoseconds_that_make_seconds_are_refused(self):
+        sample, found = self.refused(entry(b"late", mtime=(1, 10**9)), words="its entry cannot be right")
+        self.assertEqual(found, self.whole(sample))
 
     def test_a_wrong_hash_of_a_file_is_refused(self):
         sample, found = self.refused(entry(b"lie", file_hash=bytes(32)), words="BLAKE3 is wrong")
@@ -334,6 +354,17 @@ class HostileRepositories(ReaderCase):
         packer = zstandard.ZstdCompressor(write_content_size=False).compressobj()
         bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(2000)) + packer.flush()
         restore = self.with_blob(payload=bomb, encoding=1)
+        self.assertEqual(restore(INCOMPLETE), {})
+        self.assertIn("zstd frame", self.said)
+
+    def test_a_second_zstd_frame_is_refused(self):
+        restore = self.with_blob(payload=zstandard.compress(bytes(1000)) + zstandard.compress(b""), encoding=1)
+        self.assertEqual(restore(INCOMPLETE), {})
+        self.assertIn("zstd frame", self.said)
+
+    def test_a_zstd_frame_that_gives_more_than_it_says_is_refused(self):
+        blocks = (((128 << 10) << 3) | 2).to_bytes(3, "little") + b"\0"  # 128 KiB of one byte
+        restore = self.with_blob(payload=bytes.fromhex("28b52ffd4038e802") + blocks * 20000 + b"\1\0\0", encoding=1)
         self.assertEqual(restore(INCOMPLETE), {})
         self.assertIn("zstd frame", self.said)
 
@@ -428,7 +459,7 @@ class SelfTest(unittest.TestCase):
     def test_the_published_vectors_hold(self):
         done = subprocess.run([sys.executable, str(READER), "--self-test"], capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        for name in ("HChaCha20", "XChaCha20-Poly1305", "BLAKE3 derive_key", "Argon2id", "BIP-39"):
+        for name in ("HChaCha20", "XChaCha20-Poly1305", "BLAKE3 derive_key", "Argon2id", "BIP-39", "format.md 12, 21 rows"):
             self.assertIn(name, done.stdout)
 
     def test_the_words_are_those_of_bip_39(self):

@@ -98,6 +98,14 @@ impl Failure {
         failure
     }
 
+    /// The code of work that was done, whether or not the reader of the answer stayed to its end: damage is damage.
+    pub(super) fn unless_closed(told: Result<(), Self>, exit: u8) -> Result<u8, Self> {
+        match told {
+            Err(failure) if !failure.silent => Err(failure),
+            _ => Ok(exit),
+        }
+    }
+
     /// Tells it and gives the exit code.
     pub(super) fn report(&self, json: bool) -> ExitCode {
         if json && !self.silent {

@@ -80,7 +80,7 @@ pub(super) fn read(path: Option<&Path>) -> Result<Settings, Failure> {
                 error.message()
             ),
         )
-        .next("`russet config path` tells where it is; correct or remove it")
+        .next("correct that file, or remove it")
     })
 }
 

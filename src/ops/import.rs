@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use russet_chunker::SizesError;
 use russet_store::config::Purpose;
 use russet_store::ids::RecordId;
 use russet_store::repository::RepositoryError;
@@ -18,7 +17,7 @@ use crate::capture::folder::{
     BackupFolder, FolderError, TakeError, Taken, find_backups, look, take,
 };
 use crate::observe::Observer;
-use crate::pipeline::Cuts;
+use crate::pipeline::{Cuts, SizesError};
 use crate::snapshot::record::{self, Device, SnapshotRecord};
 use crate::snapshot::{Snapshot, walk::BlobWalk};
 
@@ -191,8 +190,14 @@ fn import_one(
         s.record.tree == taken.root && s.record.backup_time == time && s.record.status_uuid == uuid
     };
     if let Some(known) = snapshots.iter().filter(of_phone).find(same) {
-        // Whatever of it was gone from the packs was stored again just now: it must not be dropped.
-        session.settle()?;
+        // What was new although it is known had been lost with its pack: now it is there again.
+        let again_len = session.written().new_len;
+        if again_len > 0 {
+            session.settle()?;
+            observer.remark(&format!(
+                "{again_len} bytes of it were lost from the repository and have been stored again"
+            ));
+        }
         return Ok(Outcome::Known { snapshot: known.id });
     }
     let unchanged_count = taken.unchanged_count;

@@ -92,9 +92,13 @@ pub fn open(
 ) -> Result<Opened, OpenError> {
     let backend = backend(options)?;
     let ambient: Arc<dyn Ambient> = Arc::new(System);
-    let found = LockedRepository::find(Arc::clone(&backend), Arc::clone(&ambient))?;
+    let mut found = LockedRepository::find(Arc::clone(&backend), Arc::clone(&ambient))?;
     let lock = if exclusive {
-        Some(wait_for_lock(backend.as_ref(), options.retry_lock, observer)?)
+        // Looked for first, so that no lock file is made where there is no repository; listed again under the lock, for
+        // another writer may have worked while we waited.
+        let lock = wait_for_lock(backend.as_ref(), options.retry_lock, observer)?;
+        found = LockedRepository::find(Arc::clone(&backend), ambient)?;
+        Some(lock)
     } else {
         None
     };

@@ -159,13 +159,17 @@ pub fn restore(
 /// Files that are sorted by pack and written together.
 const BATCH_COUNT: usize = 4096;
 
+/// What a record may name a folder (docs/format.md §9).
+fn names_a_folder(udid: &str) -> bool {
+    (1..=64).contains(&udid.len())
+        && !udid.starts_with('-')
+        && udid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
 fn make_folder(snapshot: &Snapshot, options: &RestoreOptions) -> Result<PathBuf, RestoreError> {
     let udid = &snapshot.record.udid;
-    let plain = !udid.is_empty()
-        && udid.len() <= 100
-        && udid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !plain {
-        return Err(RestoreError::Udid(udid.chars().take(100).collect()));
+    if !names_a_folder(udid) {
+        return Err(RestoreError::Udid(udid.chars().take(64).collect()));
     }
     let failed = |path: &Path, source: io::Error| match source.kind() {
         io::ErrorKind::StorageFull => RestoreError::NoSpace { path: path.to_path_buf() },
@@ -414,6 +418,15 @@ mod tests {
 
     fn file() -> What {
         What::File(Content { len: 0, hash: [0; 32], depth: 0, ids: Vec::new() })
+    }
+
+    #[test]
+    fn only_letters_digits_and_hyphens_name_a_folder() {
+        assert!(names_a_folder("00008110-001122334455667A"));
+        assert!(names_a_folder(&"a".repeat(64)));
+        for bad in ["", "..", "a/b", "-rf", "a b", "é", &"a".repeat(65)] {
+            assert!(!names_a_folder(bad), "{bad}");
+        }
     }
 
     #[test]

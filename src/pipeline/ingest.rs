@@ -90,6 +90,8 @@ pub struct Feeder<'a, 's, 'r, T> {
     waiting: BTreeMap<u64, Option<Done<T>>>,
     next_number: u64,
     next_out: u64,
+    /// Room for the first bytes of a file.
+    head: Vec<u8>,
 }
 
 /// Runs `feed` beside workers. Everything fed is done, or failed, when this returns.
@@ -128,6 +130,7 @@ pub fn run<'r, T: Send, R, E: From<IngestError>>(
             waiting: BTreeMap::new(),
             next_number: 0,
             next_out: 0,
+            head: Vec::new(),
         };
         feed(&mut feeder)
     });
@@ -221,7 +224,10 @@ impl<T: Send> Feeder<'_, '_, '_, T> {
             }),
         });
         self.next_number += 1;
-        let read = self.read(&file, &mut reader);
+        let mut head = std::mem::take(&mut self.head);
+        head.resize(HEAD_LEN + 1, 0);
+        let read = self.read(&file, &mut head, &mut reader);
+        self.head = head;
         file.read(read.as_ref().ok().copied(), &self.finished_tx);
         if self.shared.stopped.load(Ordering::Relaxed) {
             return Err(IngestError::Session(SessionError::Latched));
@@ -238,22 +244,27 @@ impl<T: Send> Feeder<'_, '_, '_, T> {
         self.next_number += 1;
     }
 
-    fn read(&self, file: &Arc<InWork<T>>, reader: &mut impl Read) -> io::Result<(u64, [u8; 32])> {
-        let mut head = vec![0; HEAD_LEN + 1];
-        let head_len = read_full(reader, &mut head)?;
-        head.truncate(head_len);
+    fn read(
+        &self,
+        file: &Arc<InWork<T>>,
+        room: &mut [u8],
+        reader: &mut impl Read,
+    ) -> io::Result<(u64, [u8; 32])> {
+        let head_len = read_full(reader, room)?;
+        let head = room.get(..head_len).unwrap_or_default();
         let all = head.len() <= HEAD_LEN;
         let mut hasher = blake3::Hasher::new();
         let sample = head.get(..head.len().min(HEAD_LEN)).unwrap_or_default();
         let Some(cut) = self.cuts.of(sample, all) else {
             let len = head.len() as u64;
-            hasher.update(&head);
+            hasher.update(head);
             if !head.is_empty() {
-                self.send(file, head);
+                // No more room than bytes: thousands of small files wait together in one pack.
+                self.send(file, head.to_vec());
             }
             return Ok((len, *hasher.finalize().as_bytes()));
         };
-        let mut chunks = Chunks::new(head.as_slice().chain(reader), cut);
+        let mut chunks = Chunks::new(head.chain(reader), cut);
         let mut len = 0;
         while let Some(chunk) = chunks.next_chunk()? {
             hasher.update(chunk);

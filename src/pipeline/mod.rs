@@ -8,4 +8,6 @@ mod class;
 mod ingest;
 
 pub use class::Cuts;
+pub use russet_chunker::SizesError;
+
 pub use ingest::{Done, Feeder, IngestError, ReadOutcome, run};

@@ -13,3 +13,7 @@ pub use entry::{Content, Entry, EntryError, What};
 pub use record::{Snapshot, SnapshotRecord};
 pub use tree::TreeBuilder;
 pub use walk::{TreeError, TreeWalk};
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod vectors;

@@ -67,13 +67,19 @@ pub fn select<'s>(
     if let Some(back) = latest_back(which) {
         return latest(&of_device, back, now).ok_or_else(|| SelectError::None(word.to_owned()));
     }
-    if let Ok(date) = which.parse::<Date>() {
+    if let Some(date) = date_of(which) {
         let end = date.tomorrow().unwrap_or(date).to_zoned(zone.clone());
         let end = end.map_or(i64::MAX, |z| z.timestamp().as_second());
         let before: Vec<_> = of_device.into_iter().filter(|s| s.time() < end).collect();
         return latest(&before, 0, now).ok_or_else(|| SelectError::None(word.to_owned()));
     }
     by_id(&of_device, which, word)
+}
+
+/// A date is `YYYY-MM-DD` and nothing shorter: eight digits alone are the beginning of an id.
+fn date_of(which: &str) -> Option<Date> {
+    let is_long = which.len() == 10 && which.bytes().filter(|b| *b == b'-').count() == 2;
+    if is_long { which.parse().ok() } else { None }
 }
 
 /// `latest` is 0 back, `latest~2` is 2.
@@ -213,6 +219,21 @@ mod tests {
         assert_eq!(chosen("1970-01-12"), Ok(0xa2));
         assert_eq!(chosen("1970-01-13"), Ok(0xb3));
         assert!(matches!(chosen("1970-01-02"), Err(SelectError::None(_))));
+    }
+
+    #[test]
+    fn eight_digits_are_an_id_and_no_date() {
+        let mut all = some();
+        all[0].id = RecordId::decode({
+            let mut id = [0xa1; 32];
+            id[..4].copy_from_slice(&[0x20, 0x26, 0x01, 0x04]);
+            id
+        });
+        let chosen =
+            |word| select(&all, word, &TimeZone::UTC, 90 * DAY).map(|s| s.record.backup_time);
+        assert_eq!(chosen("20260104"), Ok(10 * DAY));
+        assert_eq!(chosen("20260105"), Err(SelectError::None("20260105".to_owned())));
+        assert_eq!(chosen("2026-01-04"), Ok(90 * DAY));
     }
 
     #[test]

@@ -195,10 +195,15 @@ pub fn fold_ids(
 }
 
 fn put_list(session: &Session<'_>, depth: u8, ids: &[BlobId]) -> Result<BlobId, SessionError> {
+    session.put(BlobType::Tree, list_of(depth, ids))
+}
+
+/// A list of chunks.
+pub(super) fn list_of(depth: u8, ids: &[BlobId]) -> Vec<u8> {
     let mut blob = vec![LIST_LEVEL + depth];
     blob.extend_from_slice(&u32::try_from(ids.len()).unwrap_or(0).to_le_bytes());
     for id in ids {
         blob.extend_from_slice(id.as_bytes());
     }
-    session.put(BlobType::Tree, blob)
+    blob
 }

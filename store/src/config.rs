@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 
 use crate::header::{HEADER_LEN, Header, HeaderError, Kind};
 use crate::ids::RepositoryId;
+use crate::repository::version_of;
 use crate::seal::{Secret, mac, mac_key};
 
 /// Longest config that is read.
@@ -88,6 +89,9 @@ pub enum ConfigError {
     /// Cut short or with a wrong length inside.
     #[error("it is damaged")]
     Damaged,
+    /// A version of the JSON that this program does not know.
+    #[error("it has version {0}, this program knows version 1: a newer russet is needed")]
+    Version(u32),
     /// The text is not what a config holds.
     #[error("its text is not a config: {0}")]
     Json(#[source] serde_json::Error),
@@ -146,6 +150,10 @@ impl Config {
             return Err(ConfigError::Damaged);
         }
         let json = rest.get(..len).ok_or(ConfigError::Damaged)?;
+        // The version first: a newer text need not hold the members of this one.
+        if let Some(v) = version_of(json).filter(|v| *v != 1) {
+            return Err(ConfigError::Version(v));
+        }
         let config = serde_json::from_slice(json).map_err(ConfigError::Json)?;
         Ok((config, header.repository))
     }

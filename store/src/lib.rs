@@ -19,3 +19,7 @@ pub mod seal;
 pub mod segment;
 pub mod session;
 pub mod sweep;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod vectors;

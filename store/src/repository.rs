@@ -104,7 +104,7 @@ pub enum RepositoryError {
     },
     /// Made by a newer program.
     #[error("the repository has format {0}; this program knows format 1")]
-    NewerFormat(u8),
+    NewerFormat(u32),
     /// Uses what this program does not know.
     #[error(transparent)]
     Feature(#[from] UnknownFeature),
@@ -492,6 +492,15 @@ pub(crate) fn link_of(content: &[u8]) -> Option<Link> {
         link: Link,
     }
     serde_json::from_slice::<Linked>(content).ok().map(|linked| linked.link)
+}
+
+/// The version that a JSON object says it has.
+pub(crate) fn version_of(content: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u32,
+    }
+    serde_json::from_slice::<Versioned>(content).ok().map(|versioned| versioned.v)
 }
 
 /// Locks a mutex; what it guards is whole even if a holder panicked, for each change is one step.

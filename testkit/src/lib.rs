@@ -3,6 +3,7 @@
 //! Invariant: everything comes from a seed; the same calls give the same bytes. Never shipped, and never a source of
 //! keys for anything real.
 
+mod ambient;
 pub mod backend_suite;
 pub mod compare;
 mod content;
@@ -20,6 +21,7 @@ mod random;
 pub mod repository;
 mod write_error;
 
+pub use ambient::SeededAmbient;
 pub use compare::assert_same_backup;
 pub use fake::FakeBackup;
 pub use phone::{Phone, PhoneOptions, Spread, Truth};

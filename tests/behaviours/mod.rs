@@ -1,8 +1,15 @@
 //! The behaviours, one file a theme. A new theme adds its one `mod` line here.
 
+mod bad_folder;
+mod bad_repository;
 mod clones;
+mod commands;
 mod crash;
 mod damage;
 mod drive;
+#[cfg(unix)]
+mod golden;
 mod histories;
+mod import;
+mod messages;
 mod support;

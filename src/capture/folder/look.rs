@@ -199,8 +199,15 @@ fn read<T>(
     lacks: &mut Vec<(String, String)>,
 ) -> Result<Option<T>, FolderError> {
     let path = dir.join(file.name());
-    let opened = match fs::File::open(&path) {
-        Ok(opened) => opened,
+    // Looked at before it is opened: opening a pipe would wait for ever.
+    let opened = match fs::metadata(&path)
+        .and_then(|m| m.is_file().then(|| fs::File::open(&path)).transpose())
+    {
+        Ok(Some(opened)) => opened,
+        Ok(None) => {
+            lacks.push((file.name().to_owned(), "is not a file".to_owned()));
+            return Ok(None);
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             lacks.push((file.name().to_owned(), "is missing".to_owned()));
             return Ok(None);

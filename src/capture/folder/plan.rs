@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use crate::apple::{FileId, ManifestDb, ManifestDbError, RowFileId};
+use crate::apple::{FileId, ManifestDb, ManifestDbError, RootFile, RowFileId};
 use crate::snapshot::record::Problem;
 
 use super::names::bytes_of;
@@ -96,7 +96,7 @@ impl Plan {
         let mut rows = plan.read_rows(root, is_encrypted, mark);
         let metadata = fs::metadata(root)?;
         plan.add(&mut rows, Vec::new(), ItemKind::Directory, &metadata);
-        plan.walk(root, &mut Vec::new(), &mut rows)?;
+        plan.walk(root, &[], &mut rows)?;
         for row in rows.values().filter(|row| row.is_file && !row.seen) {
             let names = plan.names.get(row.names_at..).unwrap_or_default();
             let (domain, rest) =
@@ -121,9 +121,13 @@ impl Plan {
 
     fn read_rows(&mut self, root: &Path, is_encrypted: bool, mark: RowMark<'_>) -> Rows {
         let mut rows = Rows::new();
+        let mut nameless_count = 0_u64;
         let result = ManifestDb::open(&root.join("Manifest.db")).and_then(|db| {
             db.for_each_row(|row| {
-                let RowFileId::Id(id) = row.file_id else { return ControlFlow::Continue(()) };
+                let RowFileId::Id(id) = row.file_id else {
+                    nameless_count += u64::from(row.flags == 1);
+                    return ControlFlow::Continue(());
+                };
                 let names_at = self.names.len();
                 self.names.extend_from_slice(&row.domain);
                 self.names.extend_from_slice(&row.relative_path);
@@ -139,6 +143,10 @@ impl Plan {
                 ControlFlow::Continue(())
             })
         });
+        if nameless_count > 0 {
+            let why = format!("{nameless_count} of its rows promise a file and name none");
+            self.problem("Manifest.db".to_owned(), why);
+        }
         match result {
             Ok(_) => self.rows_known = true,
             Err(ManifestDbError::NotSqlite) if is_encrypted => self.remarks.push(
@@ -153,7 +161,7 @@ impl Plan {
         rows
     }
 
-    fn walk(&mut self, dir: &Path, prefix: &mut Vec<u8>, rows: &mut Rows) -> io::Result<()> {
+    fn walk(&mut self, dir: &Path, prefix: &[u8], rows: &mut Rows) -> io::Result<()> {
         for child in fs::read_dir(dir)? {
             let child = child?;
             let Some(name) = bytes_of(&child.file_name()) else {
@@ -162,7 +170,7 @@ impl Plan {
                 self.problem(child.path().display().to_string(), why);
                 continue;
             };
-            let mut stored = prefix.clone();
+            let mut stored = prefix.to_vec();
             if !stored.is_empty() {
                 stored.push(b'/');
             }
@@ -177,12 +185,16 @@ impl Plan {
             let kind = metadata.file_type();
             if kind.is_dir() {
                 self.add(rows, stored.clone(), ItemKind::Directory, &metadata);
-                if let Err(error) = self.walk(&child.path(), &mut stored, rows) {
+                if let Err(error) = self.walk(&child.path(), &stored, rows) {
                     self.problem(shown(&stored), format!("cannot be listed: {error}"));
                 }
             } else if kind.is_file() {
                 self.add(rows, stored, ItemKind::File, &metadata);
             } else if kind.is_symlink() {
+                if RootFile::ALL.iter().any(|file| file.name().as_bytes() == stored) {
+                    let why = "is a link: it is kept, and what it points to is not".to_owned();
+                    self.problem(shown(&stored), why);
+                }
                 self.add(rows, stored, ItemKind::Link, &metadata);
             } else {
                 let why =

@@ -178,7 +178,7 @@ impl<'r> Taking<'_, '_, 'r> {
         item: &Item,
         path: &std::path::Path,
     ) -> Result<(), TakeError> {
-        let file = match File::open(path) {
+        let file = match open_file(path) {
             Ok(file) => file,
             Err(error) => {
                 self.skip(item, &format!("cannot be opened: {error}"));
@@ -301,6 +301,15 @@ impl<'r> Taking<'_, '_, 'r> {
             problem_count: self.plan.problem_count,
         })
     }
+}
+
+/// Opens what was a file when the folder was listed. A pipe that took its place would never answer, and a link would lead out
+/// of the folder.
+fn open_file(path: &std::path::Path) -> io::Result<File> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no longer a file"));
+    }
+    File::open(path)
 }
 
 enum Stop {

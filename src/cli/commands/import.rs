@@ -4,16 +4,18 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
+use russet_store::session::Written;
 use serde_json::json;
 
 use crate::apple::{Os, default_places};
 use crate::cli::args::Import;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::format::{bytes, count, counted, moment, plain, rfc3339};
+use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::{output, stop};
 use crate::ops::import::{ImportOptions, Imported, Outcome, find, import as import_folders};
-use crate::snapshot::record::Verdict;
+use crate::snapshot::record::{SnapshotRecord, Verdict};
+use crate::snapshot::{Snapshot, record};
 
 pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     let options = ImportOptions {
@@ -31,18 +33,22 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     if !given && !args.all && !args.dry_run {
         pick(&mut folders, context)?;
     }
-    if folders.is_empty() {
-        let first = refused.into_iter().find_map(|r| r.outcome.err());
-        return Err(
-            first.map_or_else(|| Failure::new(code::FAILED, "no backup was found"), Failure::from)
-        );
+    if folders.is_empty() && refused.is_empty() {
+        return Err(Failure::new(code::FAILED, "no backup was found"));
     }
-    let mut opened = context.write()?;
-    let done = import_folders(&mut opened, &folders, &options, &context.progress, &stop::asked)?;
-    context.progress.clear();
     let mut worst = 0;
-    for imported in done.into_iter().chain(refused) {
-        worst = worse(worst, report(context, imported)?);
+    if !folders.is_empty() {
+        let mut opened = context.write()?;
+        let done =
+            import_folders(&mut opened, &folders, &options, &context.progress, &stop::asked)?;
+        context.progress.clear();
+        let (snapshots, _) = record::all(&opened.repository);
+        for imported in done {
+            worst = worse(worst, report(context, imported, &snapshots)?);
+        }
+    }
+    for imported in refused {
+        worst = worse(worst, report(context, imported, &[])?);
     }
     Ok(worst)
 }
@@ -111,10 +117,20 @@ fn worse(a: u8, b: u8) -> u8 {
     if rank(b) > rank(a) { b } else { a }
 }
 
-fn report(context: &Context, imported: Imported) -> Result<u8, Failure> {
+fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Result<u8, Failure> {
     let folder = imported.folder.display().to_string();
     match imported.outcome {
-        Ok(outcome) => tell(context, &folder, &outcome),
+        Ok(Outcome::Known { snapshot }) => {
+            let known = snapshots.iter().find(|s| s.id == snapshot);
+            let exit = known.map_or(0, exit_code);
+            let told = tell_known(context, &folder, &snapshot.to_string(), known, exit);
+            Failure::unless_closed(told, exit)
+        }
+        Ok(Outcome::Would { backup_time }) => tell_would(context, &folder, backup_time).map(|()| 0),
+        Ok(Outcome::New { snapshot, written, unchanged_count }) => {
+            let told = tell_new(context, &folder, &snapshot, &written, unchanged_count);
+            Failure::unless_closed(told, exit_code(&snapshot))
+        }
         Err(error) => {
             let failure = Failure::from(error);
             if context.json() {
@@ -129,72 +145,86 @@ fn report(context: &Context, imported: Imported) -> Result<u8, Failure> {
     }
 }
 
-fn tell(context: &Context, folder: &str, outcome: &Outcome) -> Result<u8, Failure> {
-    match outcome {
-        Outcome::Known { snapshot } => {
-            let id = snapshot.to_string();
-            if context.json() {
-                output::message(
-                    "summary",
-                    json!({ "folder": folder, "snapshot_id": id, "new": false, "exit_code": 0 }),
-                )?;
-            } else {
-                let id = id.get(..8).unwrap_or_default();
-                output::line(&format!("= {folder} is archived already, as snapshot {id}"))?;
-            }
-            Ok(0)
-        }
-        Outcome::Would { backup_time } => {
-            if context.json() {
-                output::message(
-                    "summary",
-                    json!({ "folder": folder, "would": true, "time": rfc3339(*backup_time), "exit_code": 0 }),
-                )?;
-            } else {
-                output::line(&format!("? {folder} of {} would be taken", moment(*backup_time)))?;
-            }
-            Ok(0)
-        }
-        Outcome::New { snapshot, written, unchanged_count } => {
-            let record = &snapshot.record;
-            let exit = if record.verdict == Verdict::Incomplete { code::INCOMPLETE } else { 0 };
-            if context.json() {
-                output::message(
-                    "summary",
-                    json!({
-                        "folder": folder, "snapshot_id": snapshot.id, "new": true, "device": record.device.name,
-                        "udid": record.udid, "time": rfc3339(record.backup_time), "verdict": record.verdict,
-                        "files": record.counts.files, "len": record.counts.len, "unchanged_count": unchanged_count,
-                        "new_len": written.new_len, "stored_len": written.stored_len, "pack_count": written.pack_count,
-                        "problem_count": record.problem_count, "exit_code": exit,
-                    }),
-                )?;
-                return Ok(exit);
-            }
-            let mark = if exit == 0 { "✓" } else { "!" };
-            output::line(&format!(
-                "{mark} Snapshot {} of {}, {} — {} in {}, {} new, {} written",
-                snapshot.short_id(),
-                plain(snapshot.device_name()),
-                moment(record.backup_time),
-                bytes(record.counts.len),
-                counted(record.counts.files, "file"),
-                bytes(written.new_len),
-                bytes(written.stored_len),
-            ))?;
-            if *unchanged_count > 0 {
-                output::line(&format!(
-                    "  {} unchanged since the snapshot before and were not read",
-                    counted(*unchanged_count, "file")
-                ))?;
-            }
-            if record.verdict == Verdict::Incomplete {
-                output::note(&format!(
-                    "  It is INCOMPLETE: {} things are missing or could not be read. It will not stand for the phone while a complete one exists.",
-                    count(record.problem_count)
-                ));
-            }
-            Ok(exit)
-        }
+fn exit_code(snapshot: &Snapshot) -> u8 {
+    if snapshot.is_good() { 0 } else { code::INCOMPLETE }
+}
+
+fn tell_known(
+    context: &Context,
+    folder: &str,
+    id: &str,
+    known: Option<&Snapshot>,
+    exit: u8,
+) -> Result<(), Failure> {
+    if context.json() {
+        return output::message(
+            "summary",
+            json!({ "folder": folder, "snapshot_id": id, "new": false, "exit_code": exit }),
+        );
+    }
+    let id = id.get(..8).unwrap_or_default();
+    output::line(&format!("= {folder} is archived already, as snapshot {id}"))?;
+    known.iter().for_each(|known| tell_incomplete(&known.record));
+    Ok(())
+}
+
+fn tell_would(context: &Context, folder: &str, time: i64) -> Result<(), Failure> {
+    if context.json() {
+        return output::message(
+            "summary",
+            json!({ "folder": folder, "would": true, "time": rfc3339(time), "exit_code": 0 }),
+        );
+    }
+    output::line(&format!("? {folder} of {} would be taken", moment(time)))
+}
+
+fn tell_new(
+    context: &Context,
+    folder: &str,
+    snapshot: &Snapshot,
+    written: &Written,
+    unchanged_count: u64,
+) -> Result<(), Failure> {
+    let record = &snapshot.record;
+    if context.json() {
+        return output::message(
+            "summary",
+            json!({
+                "folder": folder, "snapshot_id": snapshot.id, "new": true, "device": record.device.name,
+                "udid": record.udid, "time": rfc3339(record.backup_time), "verdict": record.verdict,
+                "files": record.counts.files, "len": record.counts.len, "unchanged_count": unchanged_count,
+                "new_len": written.new_len, "stored_len": written.stored_len, "pack_count": written.pack_count,
+                "problem_count": record.problem_count, "exit_code": exit_code(snapshot),
+            }),
+        );
+    }
+    let mark = if snapshot.is_good() { "✓" } else { "!" };
+    output::line(&format!(
+        "{mark} Snapshot {} of {}, {} — {} in {}, {} new, {} written",
+        snapshot.short_id(),
+        plain(snapshot.device_name()),
+        moment(record.backup_time),
+        bytes(record.counts.len),
+        counted(record.counts.files, "file"),
+        bytes(written.new_len),
+        bytes(written.stored_len),
+    ))?;
+    if unchanged_count > 0 {
+        output::line(&format!(
+            "  {} unchanged since the snapshot before, not read again",
+            counted(unchanged_count, "file")
+        ))?;
+    }
+    tell_incomplete(record);
+    Ok(())
+}
+
+fn tell_incomplete(record: &SnapshotRecord) {
+    if record.verdict == Verdict::Incomplete {
+        let things = counted(record.problem_count, "thing");
+        let are = if record.problem_count == 1 { "is" } else { "are" };
+        output::note(&format!(
+            "  It is INCOMPLETE: {things} {are} missing or could not be read. It will not stand for the phone while a complete one exists."
+        ));
     }
 }

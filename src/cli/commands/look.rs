@@ -201,6 +201,8 @@ pub(super) fn cat(context: &Context, args: &Cat) -> Result<u8, Failure> {
     };
     let mut out = std::io::stdout().lock();
     list::cat(&opened.repository, &content, &mut out)?;
+    // What follows the last line end waits in a buffer, and nobody would hear that it could not be written.
+    std::io::Write::flush(&mut out).map_err(Failure::stdout)?;
     Ok(0)
 }
 

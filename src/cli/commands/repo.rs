@@ -150,10 +150,20 @@ pub(super) fn config(context: &Context, args: &Config) -> Result<u8, Failure> {
     let path = settings::path().ok_or_else(|| {
         Failure::new(code::FAILED, "this system has no place for a configuration file")
     })?;
+    let there = path.exists();
     match args {
+        Config::Path | Config::Check if context.json() => {
+            output::message(
+                "config",
+                json!({ "path": path.display().to_string(), "exists": there }),
+            )?;
+        }
         Config::Path => output::line(&path.display().to_string())?,
         // Reading it happened before the command was run; a bad file never gets here.
-        Config::Check => output::line(&format!("{}: good", path.display()))?,
+        Config::Check if there => output::line(&format!("{}: good", path.display()))?,
+        Config::Check => {
+            output::line(&format!("{}: there is none, which is good", path.display()))?
+        }
         Config::Show => {
             if context.json() {
                 output::message(

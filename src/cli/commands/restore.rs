@@ -22,14 +22,14 @@ pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
     let whole = done.lost_count == 0 && done.listing_lost_count == 0;
     let exit = if whole { 0 } else { code::INCOMPLETE };
     if context.json() {
-        output::message(
+        let told = output::message(
             "summary",
             json!({
                 "snapshot_id": snapshot.id, "folder": done.folder.display().to_string(), "files": done.file_count,
                 "len": done.len, "lost_count": done.lost_count, "listing_lost_count": done.listing_lost_count, "exit_code": exit,
             }),
-        )?;
-        return Ok(exit);
+        );
+        return Failure::unless_closed(told, exit);
     }
     let name = format!(
         "snapshot {} (\"{}\", {})",

@@ -18,12 +18,11 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<u8, Failure> {
     let report = verify_repository(&opened.repository, depth, &context.progress)?;
     context.progress.clear();
     let exit = if report.is_sound() { 0 } else { code::DAMAGE };
-    if context.json() {
-        json_report(&report, args.read_data, exit)?;
-    } else {
-        text_report(&report, args.read_data)?;
-    }
-    Ok(exit)
+    let told = match context.json() {
+        true => json_report(&report, args.read_data, exit),
+        false => text_report(&report, args.read_data),
+    };
+    Failure::unless_closed(told, exit)
 }
 
 fn json_report(report: &Report, read_data: bool, exit: u8) -> Result<(), Failure> {

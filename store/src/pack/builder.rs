@@ -227,12 +227,7 @@ impl FinishedPack {
         }
         let mut scratch = Vec::new();
         for entry in &self.entries {
-            let start = entry.offset as usize;
-            scratch.clear();
-            scratch.extend_from_slice(
-                self.bytes.get(start..start + entry.sealed_len as usize).unwrap_or_default(),
-            );
-            head.open_blob(entry, &mut scratch, id_keys)
+            head.check_blob(entry, &self.bytes, &mut scratch, id_keys)
                 .map_err(|source| PackError::NotProved { blob: entry.id, source })?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! Invariant: decoding never yields more than the length the directory states, and that is at most 16 MiB: a frame that would
 //! unpack to more is refused. What gains nothing is kept as it is.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use crate::ids::BlobId;
@@ -70,6 +71,8 @@ const LEVEL: i32 = 3;
 
 thread_local! {
     static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    /// Frames are made here and copied out: one made in place would keep the room of its plaintext until its pack is written.
+    static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -87,22 +90,27 @@ pub fn encode(
         return Err(too_long);
     }
     let plain_len = u32::try_from(plaintext.len()).map_err(|_| too_long)?;
-    let packed = if looks_random(&plaintext) { None } else { compress(&plaintext) };
+    let worth_len = plaintext.len() - plaintext.len() / 32;
+    let packed = if looks_random(&plaintext) { None } else { compress(&plaintext, worth_len) };
     let (encoding, payload) = match packed {
-        Some(packed) if packed.len() < plaintext.len() - plaintext.len() / 32 => {
-            (Encoding::Zstd, packed)
-        }
-        _ => (Encoding::Plain, plaintext),
+        Some(packed) => (Encoding::Zstd, packed),
+        None => (Encoding::Plain, plaintext),
     };
     Ok(Encoded { id, blob_type, encoding, plain_len, payload })
 }
 
-fn compress(plaintext: &[u8]) -> Option<Vec<u8>> {
+/// One frame, if it is shorter than `worth_len`.
+fn compress(plaintext: &[u8], worth_len: usize) -> Option<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Compressor::new(LEVEL).ok();
         }
-        slot.as_mut()?.compress(plaintext).ok()
+        FRAME.with_borrow_mut(|frame| {
+            frame.clear();
+            frame.reserve(zstd::zstd_safe::compress_bound(plaintext.len()));
+            let len = slot.as_mut()?.compress_to_buffer(plaintext, frame).ok()?;
+            frame.get(..len).filter(|f| f.len() < worth_len).map(<[u8]>::to_vec)
+        })
     })
 }
 
@@ -118,13 +126,38 @@ pub(crate) fn decode(
     blob_type: BlobType,
     keys: &IdKeys,
 ) -> Result<Vec<u8>, PayloadError> {
+    plaintext(encoding, payload, plain_len, id, blob_type, keys).map(Cow::into_owned)
+}
+
+/// Checks as [`decode`] does, for those who do not need the bytes.
+pub(crate) fn check(
+    encoding: u8,
+    payload: &[u8],
+    plain_len: u32,
+    id: &BlobId,
+    blob_type: BlobType,
+    keys: &IdKeys,
+) -> Result<(), PayloadError> {
+    plaintext(encoding, payload, plain_len, id, blob_type, keys).map(drop)
+}
+
+fn plaintext<'a>(
+    encoding: u8,
+    payload: &'a [u8],
+    plain_len: u32,
+    id: &BlobId,
+    blob_type: BlobType,
+    keys: &IdKeys,
+) -> Result<Cow<'a, [u8]>, PayloadError> {
     let len = plain_len as usize;
     if len > BLOB_LEN_MAX {
         return Err(PayloadError::TooLong(len as u64));
     }
     let plain = match Encoding::of(encoding).ok_or(PayloadError::Encoding(encoding))? {
-        Encoding::Plain => payload.to_vec(),
-        Encoding::Zstd => decompress(payload, len).ok_or(PayloadError::Length(plain_len))?,
+        Encoding::Plain => Cow::Borrowed(payload),
+        Encoding::Zstd => {
+            Cow::Owned(decompress(payload, len).ok_or(PayloadError::Length(plain_len))?)
+        }
     };
     if plain.len() != len {
         return Err(PayloadError::Length(plain_len));
@@ -135,7 +168,18 @@ pub(crate) fn decode(
     Ok(plain)
 }
 
+/// One frame that says it holds `len` bytes, and nothing after it: libzstd alone would join several frames and pass over
+/// skippable ones.
+fn is_one_frame(payload: &[u8], len: usize) -> bool {
+    use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
+    find_frame_compressed_size(payload) == Ok(payload.len())
+        && get_frame_content_size(payload).is_ok_and(|said| said == Some(len as u64))
+}
+
 fn decompress(payload: &[u8], len: usize) -> Option<Vec<u8>> {
+    if !is_one_frame(payload, len) {
+        return None;
+    }
     DECOMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Decompressor::new().ok();
@@ -192,12 +236,32 @@ mod tests {
 
     #[test]
     fn a_frame_that_unpacks_to_more_than_it_says_is_refused() {
-        let bomb = compress(&vec![0; 1 << 20]).unwrap();
+        let bomb = compress(&vec![0; 1 << 20], 1 << 20).unwrap();
         let id = keys().blob_id(BlobType::Data, &[0; 4096]);
         let got = decode(1, &bomb, 4096, &id, BlobType::Data, &keys());
         assert_eq!(got, Err(PayloadError::Length(4096)));
         let got = decode(1, &bomb, u32::MAX, &id, BlobType::Data, &keys());
         assert_eq!(got, Err(PayloadError::TooLong(u64::from(u32::MAX))));
+    }
+
+    #[test]
+    fn what_stands_after_the_one_frame_is_refused() {
+        let plain = vec![7; 4096];
+        let id = keys().blob_id(BlobType::Data, &plain);
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9];
+        for more in [&b"x"[..], &skippable, &compress(&[], 100).unwrap()] {
+            let mut payload = compress(&plain, 4096).unwrap();
+            payload.extend_from_slice(more);
+            let got = decode(1, &payload, 4096, &id, BlobType::Data, &keys());
+            assert_eq!(got, Err(PayloadError::Length(4096)), "{more:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_payload_takes_no_more_room_than_it_has_bytes() {
+        let id = BlobId::decode([0; 32]);
+        let zeros = encode(id, BlobType::Data, vec![0; 1 << 20]).unwrap();
+        assert!(zeros.payload.capacity() < 1000);
     }
 
     proptest! {

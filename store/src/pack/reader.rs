@@ -5,7 +5,7 @@
 use crate::header::{Header, HeaderError, Kind};
 use crate::ids::RepositoryId;
 use crate::pack::directory::{DirectoryError, Entry, decode_entries};
-use crate::pack::payload::{PayloadError, decode};
+use crate::pack::payload::{PayloadError, check, decode};
 use crate::pack::{PACK_HEAD_LEN, PACK_LEN_MAX, PackType};
 use crate::record::GRAIN;
 use crate::seal::{BlobCipher, DataKeys, IdKeys, SealBroken};
@@ -147,6 +147,23 @@ impl PackHead {
     ) -> Result<Vec<u8>, BlobError> {
         let payload = self.cipher.open_blob(entry.ordinal, sealed)?;
         Ok(decode(entry.encoding, payload, entry.plain_len, &entry.id, entry.blob_type, keys)?)
+    }
+
+    /// Checks one blob of the pack's whole file as [`PackHead::open_blob`] would; `scratch` gets its payload.
+    ///
+    /// # Errors
+    /// The bytes there are not that blob.
+    pub(crate) fn check_blob(
+        &self,
+        entry: &Entry,
+        file: &[u8],
+        scratch: &mut Vec<u8>,
+        keys: &IdKeys,
+    ) -> Result<(), BlobError> {
+        let start = entry.offset as usize;
+        let sealed = file.get(start..start + entry.sealed_len as usize).unwrap_or_default();
+        let payload = self.cipher.open_blob_into(entry.ordinal, sealed, scratch)?;
+        Ok(check(entry.encoding, payload, entry.plain_len, &entry.id, entry.blob_type, keys)?)
     }
 }
 

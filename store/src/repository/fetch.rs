@@ -159,12 +159,7 @@ impl Repository {
         };
         let mut scratch = Vec::new();
         for entry in &check.entries {
-            let start = entry.offset as usize;
-            scratch.clear();
-            scratch.extend_from_slice(
-                file.get(start..start + entry.sealed_len as usize).unwrap_or_default(),
-            );
-            if let Err(error) = head.open_blob(entry, &mut scratch, &self.id_keys) {
+            if let Err(error) = head.check_blob(entry, &file, &mut scratch, &self.id_keys) {
                 check.bad.push((entry.id, error));
             }
         }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::{LogRecord, OpenedRecord, Remark, Repository, RepositoryError, link_of, lock};
+use super::{
+    LogRecord, OpenedRecord, Remark, Repository, RepositoryError, link_of, lock, version_of,
+};
 use crate::ambient::Ambient;
 use crate::backend::{Backend, BackendError};
 use crate::config::{CONFIG_LEN_MAX, Config, ConfigError, Purpose};
@@ -56,9 +58,7 @@ impl LockedRepository {
         }
         let configs = read_configs(backend.as_ref(), &mut remarks)?;
         let (slots, rings, unusable) = read_keys(backend.as_ref(), &inventory, &mut remarks);
-        let id =
-            configs.first().map(|(_, _, id)| *id).or_else(|| Some(slots.first()?.repository()));
-        let id = id.ok_or(RepositoryError::NoKeyslot { unusable })?;
+        let id = id_of_most(&configs, &slots).ok_or(RepositoryError::NoKeyslot { unusable })?;
         let slots: Vec<Keyslot> = slots.into_iter().filter(|s| s.repository() == id).collect();
         if slots.is_empty() {
             return Err(RepositoryError::NoKeyslot { unusable });
@@ -89,15 +89,16 @@ impl LockedRepository {
         purpose: Purpose,
         index: impl FnOnce(RepositoryId) -> Box<dyn Index>,
     ) -> Result<Repository, RepositoryError> {
-        for (_, config) in &self.configs {
-            config.allows(Purpose::Read)?;
-            config.allows(purpose)?;
-        }
         let (slot, master) = self.open_slot(secret)?;
         let config = self.configs.iter().find(|(file, _)| Config::is_of(file, self.id, &master));
         let config = config.map(|(_, config)| config.clone());
-        if config.is_none() {
-            self.remarks.push(Remark::ConfigLost);
+        match &config {
+            // Only what a MAC stands for may refuse: a changed copy must not lock anybody out.
+            Some(config) => {
+                config.allows(Purpose::Read)?;
+                config.allows(purpose)?;
+            }
+            None => self.remarks.push(Remark::ConfigLost),
         }
         let (id_keys, data_keys) = self.open_ring(&master)?.into_keys();
         let repository = Repository {
@@ -154,6 +155,16 @@ impl LockedRepository {
     }
 }
 
+/// The id that most files agree on: one that strayed in from another repository must not hide the others.
+fn id_of_most(configs: &[ConfigFile], slots: &[Keyslot]) -> Option<RepositoryId> {
+    let all = configs.iter().map(|(_, _, id)| *id).chain(slots.iter().map(Keyslot::repository));
+    let mut counts: BTreeMap<RepositoryId, usize> = BTreeMap::new();
+    for id in all {
+        *counts.entry(id).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(id, _)| id)
+}
+
 fn word(secret: &SlotSecret) -> &'static str {
     match secret {
         SlotSecret::Password(_) => "repository password",
@@ -179,7 +190,8 @@ fn read_configs(
         };
         match Config::decode(&file) {
             Ok((config, id)) => found.push((file, config, id)),
-            Err(ConfigError::Header(HeaderError::Format(format))) => newer = Some(format),
+            Err(ConfigError::Header(HeaderError::Format(format))) => newer = Some(format.into()),
+            Err(ConfigError::Version(version)) => newer = Some(version),
             Err(_) => {
                 remarks.push(Remark::Copy(copies::CopyProblem::Damaged { name: name.to_string() }));
             }
@@ -235,23 +247,28 @@ impl Repository {
                     continue;
                 };
                 let link = link_of(&content);
-                let parsed = serde_json::from_slice::<LogRecord>(&content);
-                match (kind, link, parsed) {
-                    (Kind::Log, _, Ok(record)) => log.push((id, record)),
-                    (Kind::Snapshot, Some(_), _) => {
-                        snapshots.push(OpenedRecord { id, content: content.clone() })
-                    }
-                    _ => {
-                        lost.push(id);
-                        let why = "its text is not what such a record holds".to_owned();
-                        self.remark(Remark::RecordUnusable { room: room.dir(), id, why });
-                        continue;
-                    }
-                }
-                if let Some(link) = link_of(&content) {
+                // A number is taken also where the rest is not understood.
+                if let Some(link) = &link {
                     let head = chains.entry(link.writer).or_insert((link.seq, id));
                     if link.seq > head.0 {
                         *head = (link.seq, id);
+                    }
+                }
+                let parsed = serde_json::from_slice::<LogRecord>(&content);
+                match (kind, version_of(&content), link, parsed) {
+                    (Kind::Log, Some(1), _, Ok(record)) => log.push((id, record)),
+                    (Kind::Snapshot, Some(1), Some(_), _) => {
+                        snapshots.push(OpenedRecord { id, content });
+                    }
+                    (_, version, ..) => {
+                        lost.push(id);
+                        let why = match version {
+                            Some(1) | None => "its text is not what such a record holds".to_owned(),
+                            Some(v) => {
+                                format!("it has version {v}, which this program does not know")
+                            }
+                        };
+                        self.remark(Remark::RecordUnusable { room: room.dir(), id, why });
                     }
                 }
             }
@@ -378,5 +395,89 @@ impl Repository {
         let content =
             record::open(&file, Kind::Segment, self.id, key).map_err(|e| e.to_string())?;
         segment::decode(&content).map_err(|e| e.to_string())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::ambient::System;
+    use crate::backend::MemoryBackend;
+    use crate::config::Cut;
+    use crate::index::BTreeIndex;
+    use crate::repository::{CreateOptions, create};
+    use crate::seal::{Kdf, Password};
+
+    const KDF: Kdf = Kdf::Argon2id { memory_kib: 64, passes: 1, lanes: 1 };
+
+    fn made() -> Arc<dyn Backend> {
+        let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
+        let password = Password::new("x").unwrap();
+        let options = CreateOptions { password, kdf: KDF, cut: Cut::default(), documents: vec![] };
+        create(&backend, &System, options).unwrap();
+        backend
+    }
+
+    fn opened(backend: &Arc<dyn Backend>, purpose: Purpose) -> Result<Repository, RepositoryError> {
+        let secret = SlotSecret::Password(Password::new("x").unwrap());
+        let found = LockedRepository::find(Arc::clone(backend), Arc::new(System))?;
+        found.unlock(&secret, purpose, |_| Box::new(BTreeIndex::new()))
+    }
+
+    #[test]
+    fn a_record_of_an_unknown_version_is_named_and_keeps_its_number() {
+        let backend = made();
+        let repository = opened(&backend, Purpose::Write).unwrap();
+        let json = format!(
+            r#"{{"v":2,"writer":"{}","seq":7,"heads":{{}},"time":1,"what":{{"type":"pin"}}}}"#,
+            "01".repeat(16)
+        );
+        for (room, kind) in [(Room::Log, Kind::Log), (Room::Snapshots, Kind::Snapshot)] {
+            let file = repository.seal_record(kind, json.as_bytes()).unwrap();
+            copies::write(backend.as_ref(), room, &file).unwrap();
+        }
+        let repository = opened(&backend, Purpose::Read).unwrap();
+        assert!(repository.snapshots().is_empty() && repository.log().is_empty());
+        assert!(repository.all_records_readable().is_err());
+        assert_eq!(repository.chains().values().map(|(seq, _)| *seq).collect::<Vec<_>>(), [7]);
+        let remarks = repository.take_remarks();
+        let named = |remark: &Remark| remark.to_string().contains("it has version 2");
+        assert_eq!(remarks.iter().filter(|remark| named(remark)).count(), 2);
+    }
+
+    fn write_configs(backend: &Arc<dyn Backend>, change: impl Fn(&mut Vec<u8>)) {
+        for name in config_names() {
+            let mut file = backend.get(&name, CONFIG_LEN_MAX).unwrap();
+            change(&mut file);
+            backend.put_new(&name, &file).unwrap();
+        }
+    }
+
+    /// Puts other text of the same length into a config's file.
+    fn replace(file: &mut [u8], old: &[u8], new: &[u8]) {
+        let at = file.windows(old.len()).position(|part| part == old).unwrap();
+        file[at..at + old.len()].copy_from_slice(new);
+    }
+
+    #[test]
+    fn a_feature_in_a_config_whose_mac_is_wrong_locks_nobody_out() {
+        let backend = made();
+        let with_feature = |file: &mut Vec<u8>| {
+            replace(file, b"\"read\":[],\"write\"", b"\"read\":[\"a\"],\"wr\"")
+        };
+        write_configs(&backend, with_feature);
+        let repository = opened(&backend, Purpose::Read).unwrap();
+        let lost = repository.take_remarks().iter().any(|r| matches!(r, Remark::ConfigLost));
+        assert!(lost);
+        assert!(repository.config(Purpose::Write).is_err());
+    }
+
+    #[test]
+    fn a_config_of_another_version_is_refused_by_its_number() {
+        let backend = made();
+        write_configs(&backend, |file| replace(file, b"{\"v\":1,", b"{\"v\":3,"));
+        let refused = opened(&backend, Purpose::Read).err();
+        assert!(matches!(refused, Some(RepositoryError::NewerFormat(3))), "{refused:?}");
     }
 }

@@ -4,6 +4,7 @@
 //! twice; a buffer whose tag is wrong is wiped, never returned.
 
 use chacha20poly1305::aead::AeadInOut;
+use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce, Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroize;
 
@@ -118,6 +119,29 @@ impl BlobCipher {
         open_in_place(&self.blobs, &nonce, &aad, sealed)
     }
 
+    /// Opens a sealed blob (tag last) into `out`, which grows where it is too short and is not shortened.
+    pub(crate) fn open_blob_into<'a>(
+        &self,
+        ordinal: u32,
+        sealed: &[u8],
+        out: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], SealBroken> {
+        let (nonce, aad) = self.place(ordinal);
+        let (text, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(SealBroken)?;
+        if out.len() < text.len() {
+            out.resize(text.len(), 0);
+        }
+        let out = out.get_mut(..text.len()).ok_or(SealBroken)?;
+        let buffer = InOutBuf::new(text, out).map_err(|_| SealBroken)?;
+        match self.blobs.decrypt_inout_detached(&nonce, &aad, buffer, &Tag::from(*tag)) {
+            Ok(()) => Ok(out),
+            Err(_) => {
+                out.zeroize();
+                Err(SealBroken)
+            }
+        }
+    }
+
     /// Seals the directory; the tag stands at the end.
     pub(crate) fn seal_directory(
         &self,
@@ -173,7 +197,11 @@ mod tests {
         sealed.extend_from_slice(&tag);
         assert_eq!(cipher(1).open_blob(3, &mut sealed.clone()).unwrap(), b"hello");
         assert_eq!(cipher(1).open_blob(4, &mut sealed.clone()), Err(SealBroken));
-        assert_eq!(cipher(2).open_blob(3, &mut sealed), Err(SealBroken));
+        assert_eq!(cipher(2).open_blob(3, &mut sealed.clone()), Err(SealBroken));
+        let mut out = vec![7; 9];
+        assert_eq!(cipher(1).open_blob_into(3, &sealed, &mut out).unwrap(), b"hello");
+        assert_eq!(cipher(1).open_blob_into(4, &sealed, &mut out), Err(SealBroken));
+        assert_eq!(cipher(2).open_blob_into(3, &sealed, &mut out), Err(SealBroken));
     }
 
     proptest! {

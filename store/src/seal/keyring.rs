@@ -90,7 +90,7 @@ impl Keyring {
 
     /// Reads the JSON; None if it is not a keyring of format 1 with at least one epoch.
     pub(crate) fn decode(json: &[u8]) -> Option<Self> {
-        let json: Json = serde_json::from_slice(json).ok()?;
+        let json: Json = serde_json::from_slice(json).ok().filter(|json: &Json| json.v == 1)?;
         let secret = |text: &str| unhex(text).map(Secret::new);
         let mut epochs = BTreeMap::new();
         for epoch in &json.epochs {
@@ -148,6 +148,13 @@ mod tests {
         assert_eq!(back.id_key.bytes(), ring.id_key.bytes());
         assert_eq!(back.cut_seed.bytes(), ring.cut_seed.bytes());
         assert_eq!(back.epochs[&1].0.bytes(), ring.epochs[&1].0.bytes());
+    }
+
+    #[test]
+    fn a_keyring_of_another_version_is_not_read() {
+        let json = Keyring::draw(&System).unwrap().encode();
+        let newer = String::from_utf8(json.to_vec()).unwrap().replacen("\"v\":1", "\"v\":2", 1);
+        assert!(Keyring::decode(newer.as_bytes()).is_none());
     }
 
     proptest! {

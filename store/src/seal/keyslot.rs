@@ -255,7 +255,7 @@ impl Kdf {
     }
 
     /// KEK and commitment.
-    fn derive(
+    pub(crate) fn derive(
         self,
         secret: &SlotSecret,
         salt: &[u8; 32],

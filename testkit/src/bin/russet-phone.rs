@@ -21,7 +21,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write the backups of some weeks to OUT/week-01/<UDID> and on.
+    /// Write the backups of some weeks to OUT/week-01/`<UDID>` and on.
     Weeks(Weeks),
     /// Say whether two folders hold the same files, bytes and mtimes.
     Compare {
