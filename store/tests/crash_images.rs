@@ -28,6 +28,7 @@ const FAULTS: [Fault; 3] = [Fault::Io, Fault::NoSpace, Fault::Disconnected];
 /// The smallest snapshot: its link and the blobs it needs.
 #[derive(Serialize, Deserialize)]
 struct Content {
+    v: u32,
     #[serde(flatten)]
     link: Link,
     blobs: Vec<BlobId>,
@@ -69,7 +70,7 @@ fn back_up(
             session.settle()?;
         }
     }
-    let content = Content { link: repository.next_link(WRITER), blobs };
+    let content = Content { v: 1, link: repository.next_link(WRITER), blobs };
     let json = serde_json::to_vec(&content)?;
     Ok(session.commit(json, |check| check(&content.blobs))?)
 }
