@@ -410,6 +410,8 @@ impl From<ForgetError> for Failure {
             ForgetError::Sweep(SweepError::Session(error)) => error.into(),
             ForgetError::Sweep(SweepError::Backend(error)) => error.into(),
             ForgetError::Sweep(SweepError::Stopped) => Self::interrupted(),
+            // The index is this computer's: it says nothing about the repository.
+            ForgetError::Sweep(SweepError::Index(_)) => Self::of(code::FAILED, &error),
             other => Self::of(code::DAMAGE, &other).next(damage),
         }
     }

@@ -147,6 +147,8 @@ pub fn import(
         let fatal = outcome.as_ref().is_err_and(is_fatal);
         results.push(Imported { folder: folder.path.clone(), outcome });
         if fatal {
+            // A record may stand on the drive that this run does not know of.
+            opened.host.abandon_writer();
             break;
         }
     }

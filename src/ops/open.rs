@@ -10,7 +10,7 @@ use std::sync::Arc;
 use russet_store::ambient::{Ambient, System};
 use russet_store::backend::{Backend, BackendError, Durability, LocalBackend, Lock, LockError};
 use russet_store::config::Purpose;
-use russet_store::ids::{RepositoryId, WriterId};
+use russet_store::ids::{RecordId, RepositoryId, WriterId};
 use russet_store::index::{BTreeIndex, Index};
 use russet_store::repository::{LockedRepository, Repository, RepositoryError};
 use russet_store::seal::SlotSecret;
@@ -111,9 +111,10 @@ pub fn open(
         observer.remark(&remark.to_string());
     }
     let cache_dir = options.cache_dir.clone();
-    let host =
-        HostState::read(cache_dir.as_deref().unwrap_or(Path::new("")), repository.id(), &place);
-    tell_seen(&host.compare(&repository.chains()), observer);
+    let host = HostState::read(cache_dir.as_deref(), repository.id(), &place);
+    let state = repository.state();
+    let forgotten = |id: &RecordId| state.snapshots.get(id).is_some_and(|s| s.forgotten);
+    tell_seen(&host.compare(&repository.chains(), &forgotten), observer);
     let missing = repository.missing_links();
     if let Some(first) = missing.first() {
         observer.remark(&format!(

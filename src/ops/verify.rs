@@ -3,7 +3,7 @@
 //! Invariant: verify writes nothing; every damage it finds is named with the snapshots and files that it hits. "Sound" is said
 //! only of what was looked at, and the report says what that was.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
@@ -13,7 +13,7 @@ use russet_store::header::Kind;
 use russet_store::ids::{BlobId, PackId};
 use russet_store::layout::{Room, config_names, pack_name};
 use russet_store::record::record_len_max;
-use russet_store::repository::{Repository, RepositoryError};
+use russet_store::repository::{FetchError, Repository, RepositoryError};
 
 use super::restore::chain;
 use crate::observe::{Observer, Phase};
@@ -100,9 +100,14 @@ pub fn verify(
     }
     let mut report = Report { foreign_count: repository.foreign_count(), ..Report::default() };
     small_files(repository, &mut report);
-    segments(repository, &mut report);
+    let vanished = segments(repository, &mut report);
     let bad = packs(repository, depth, observer, &mut report)?;
-    snapshots(repository, &bad, observer, &mut report);
+    let known = snapshots(repository, &bad, observer, &mut report);
+    for (pack, blobs) in vanished {
+        if blobs.iter().any(|blob| known.get(blob) == Some(&false)) {
+            report.damages.push(damage(pack_name(&pack), "is missing", false));
+        }
+    }
     Ok(report)
 }
 
@@ -164,15 +169,22 @@ fn small_files(repository: &Repository, report: &mut Report) {
     }
 }
 
-fn segments(repository: &Repository, report: &mut Report) {
+/// Looks at the segments. Gives the packs that they name and that are not there, with what was in them: pruned ones,
+/// mostly, and those that something removed.
+fn segments(repository: &Repository, report: &mut Report) -> BTreeMap<PackId, Vec<BlobId>> {
     let ids: Vec<_> = repository.with_inventory(|i| i.segments.keys().copied().collect());
-    let mut covered: BTreeSet<PackId> = BTreeSet::new();
+    let listed = repository.packs();
+    let mut vanished = BTreeMap::new();
     for id in ids {
         match repository.read_segment(id) {
-            Ok(packs) => covered.extend(packs.keys()),
+            Ok(packs) => vanished.extend(packs.into_iter().filter_map(|(pack, listing)| {
+                let blobs = || listing.entries.iter().map(|entry| entry.id).collect();
+                (!listed.contains_key(&pack)).then(|| (pack, blobs()))
+            })),
             Err(why) => report.damages.push(damage(format!("index/{id}"), why, true)),
         }
     }
+    vanished
 }
 
 /// What is wrong with blobs, and blobs of packs that cannot be used.
@@ -209,13 +221,15 @@ fn packs(
             },
             Depth::ReadData => match repository.check_pack(pack) {
                 Ok(check) => {
-                    let why = if check.name_is_right {
-                        ""
-                    } else {
-                        "its bytes are not what its name says"
+                    let why = match &check.directory_problem {
+                        Some(problem) => {
+                            format!("{problem}; an index segment still has its directory")
+                        }
+                        None if check.name_is_right => String::new(),
+                        None => "its bytes are not what its name says".to_owned(),
                     };
                     let bad = check.bad.iter().map(|(id, e)| (*id, chain(e))).collect();
-                    add(pack, why.to_owned(), bad, check.entries.len() as u64, check.file_len);
+                    add(pack, why, bad, check.entries.len() as u64, check.file_len);
                 }
                 Err(error) => {
                     add(pack, chain(&error), Vec::new(), 0, 0);
@@ -248,10 +262,18 @@ fn packs(
     Ok(bad)
 }
 
-fn snapshots(repository: &Repository, bad: &Bad, observer: &dyn Observer, report: &mut Report) {
+/// Whether a blob can be had, of those that were asked for.
+type Known = BTreeMap<BlobId, bool>;
+
+fn snapshots(
+    repository: &Repository,
+    bad: &Bad,
+    observer: &dyn Observer,
+    report: &mut Report,
+) -> Known {
     let (snapshots, _) = record::all(repository);
     observer.begin(Phase::CheckingSnapshots, 0, snapshots.len() as u64);
-    let mut known: BTreeMap<BlobId, bool> = BTreeMap::new();
+    let mut known = Known::new();
     for snapshot in &snapshots {
         let hit = check_snapshot(repository, snapshot, bad, &mut known);
         if hit.file_count > 0 || hit.listing_count > 0 {
@@ -267,13 +289,14 @@ fn snapshots(repository: &Repository, bad: &Bad, observer: &dyn Observer, report
         report.snapshot_count += 1;
         observer.advance(0, 1);
     }
+    known
 }
 
 fn check_snapshot(
     repository: &Repository,
     snapshot: &Snapshot,
     bad: &Bad,
-    known: &mut BTreeMap<BlobId, bool>,
+    known: &mut Known,
 ) -> Hit {
     let mut hit = Hit {
         snapshot: snapshot.short_id(),
@@ -285,9 +308,15 @@ fn check_snapshot(
     };
     let mut stored = HashSet::new();
     for entry in TreeWalk::new(repository, snapshot.record.tree) {
-        let Ok(entry) = entry else {
-            hit.listing_count += 1;
-            continue;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                if let TreeError::Fetch(FetchError::Missing(id)) = error {
+                    known.insert(id, false);
+                }
+                hit.listing_count += 1;
+                continue;
+            }
         };
         let once = stored.insert(*blake3::hash(&entry.stored_path).as_bytes());
         let sound = match &entry.what {

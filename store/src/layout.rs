@@ -76,6 +76,12 @@ pub fn copy_names(room: Room, id: &RecordId) -> [Name; 3] {
     COPY_ROOTS.map(|root| name(&format!("{root}{}/{id}", room.dir())))
 }
 
+/// The three folders of a room with copies.
+#[must_use]
+pub fn copy_dirs(room: Room) -> [String; 3] {
+    COPY_ROOTS.map(|root| format!("{root}{}", room.dir()))
+}
+
 /// The three names of the config.
 #[must_use]
 pub fn config_names() -> [Name; 3] {

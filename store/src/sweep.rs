@@ -3,10 +3,11 @@
 //! Invariant: what is needed stands in new, durable packs before an old one goes; packs that cannot be read are never deleted;
 //! nothing at all is deleted while anything needed is missing. Which blobs are needed is for the caller to say.
 
+use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::ids::{BlobId, PackId, RecordId};
-use crate::layout::pack_name;
+use crate::layout::{Inventory, Room, copy_dirs, pack_name};
 use crate::pack::{Entry, PackType};
 use crate::repository::{FetchError, Repository, RepositoryError};
 use crate::seal::BlobType;
@@ -88,24 +89,26 @@ pub fn plan(
     needed: &HashSet<BlobId>,
     unused_share_max: f64,
 ) -> Result<SweepPlan, SweepError> {
-    let listing = repository.backend().list("packs")?;
-    listing.complete(&repository.backend().location())?;
+    everything_was_listed(repository)?;
     let mut plan = SweepPlan::default();
-    let mut seen = HashSet::new();
+    let mut directories = BTreeMap::new();
+    for (pack, file_len) in repository.packs() {
+        match repository.read_directory(&pack, file_len) {
+            Ok(entries) => drop(directories.insert(pack, (file_len, entries))),
+            Err(_) => plan.unreadable.push(pack),
+        }
+    }
+    let keepers = keepers(repository, needed, &directories);
+    let missing = needed.len() - keepers.len();
+    if missing > 0 {
+        return Err(SweepError::Missing { count: missing });
+    }
     let mut partly: Vec<(u64, u64, PackId)> = Vec::new();
     let mut total_len = 0;
-    for (pack, file_len) in repository.packs() {
-        let Ok(entries) = repository.read_directory(&pack, file_len) else {
-            plan.unreadable.push(pack);
-            continue;
-        };
+    for (pack, (file_len, entries)) in directories {
         total_len += file_len;
-        // A blob in several packs is needed in the first only.
-        let used: Vec<Entry> = entries
-            .iter()
-            .filter(|e| needed.contains(&e.id) && seen.insert(e.id))
-            .copied()
-            .collect();
+        let is_used = |e: &&Entry| keepers.get(&e.id) == Some(&pack);
+        let used: Vec<Entry> = entries.iter().filter(is_used).copied().collect();
         let len = |entries: &[Entry]| entries.iter().map(|e| u64::from(e.sealed_len)).sum::<u64>();
         let (all_len, used_len) = (len(&entries), len(&used));
         let pack_type = entries.first().map_or(PackType::Data, |e| PackType::for_blob(e.blob_type));
@@ -120,12 +123,65 @@ pub fn plan(
         plan.moves.insert(pack, used);
         plan.kept.insert(pack, PackListing { file_len, pack_type, entries });
     }
-    let missing = needed.iter().filter(|id| !seen.contains(*id)).count();
-    if missing > 0 {
-        return Err(SweepError::Missing { count: missing });
-    }
     choose_repacks(&mut plan, partly, total_len, unused_share_max);
     Ok(plan)
+}
+
+/// That the drive shows no pack folder or record that was not seen at opening: what could not be listed then, or was
+/// written since, may need anything.
+fn everything_was_listed(repository: &Repository) -> Result<(), SweepError> {
+    let backend = repository.backend();
+    let list = |dir: &str| backend.list(dir)?.complete(&backend.location());
+    list("packs")?;
+    let mut unknown = Vec::new();
+    for room in [Room::Snapshots, Room::Log] {
+        for dir in copy_dirs(room) {
+            let listed = Inventory::sort(&list(&dir)?);
+            let is_known =
+                |key: &(Room, RecordId)| repository.with_inventory(|i| i.rooms.contains_key(key));
+            unknown.extend(listed.rooms.into_keys().filter(|key| !is_known(key)).map(|(_, id)| id));
+        }
+    }
+    match unknown.first() {
+        None => Ok(()),
+        Some(first) => {
+            Err(RepositoryError::Unreadable { count: unknown.len(), first: *first }.into())
+        }
+    }
+}
+
+type Directories = BTreeMap<PackId, (u64, Vec<Entry>)>;
+
+/// For each needed blob the pack whose copy stays. Where several packs have it, the first copy that opens: the others
+/// are about to go, and one of them may be the only good one.
+fn keepers(
+    repository: &Repository,
+    needed: &HashSet<BlobId>,
+    directories: &Directories,
+) -> HashMap<BlobId, PackId> {
+    let mut keepers = HashMap::with_capacity(needed.len());
+    let mut doubtful: BTreeMap<BlobId, Vec<(PackId, Entry)>> = BTreeMap::new();
+    for (pack, (_, entries)) in directories {
+        for entry in entries.iter().filter(|e| needed.contains(&e.id)) {
+            match keepers.entry(entry.id) {
+                MapEntry::Vacant(vacant) => drop(vacant.insert(*pack)),
+                MapEntry::Occupied(_) => {
+                    doubtful.entry(entry.id).or_default().push((*pack, *entry))
+                }
+            }
+        }
+    }
+    for (id, others) in doubtful {
+        let first = keepers.get(&id).and_then(|pack| {
+            let (_, entries) = directories.get(pack)?;
+            Some((*pack, *entries.iter().find(|e| e.id == id)?))
+        });
+        let mut copies = first.into_iter().chain(others);
+        if let Some((pack, _)) = copies.find(|(pack, entry)| repository.opens(pack, entry)) {
+            keepers.insert(id, pack);
+        }
+    }
+    keepers
 }
 
 /// Most wasteful packs first, until little enough is unused.

@@ -18,6 +18,7 @@ mod payload;
 mod phone;
 mod plists;
 mod random;
+pub mod repository;
 mod write_error;
 
 pub use ambient::SeededAmbient;

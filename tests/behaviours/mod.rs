@@ -2,9 +2,14 @@
 
 mod bad_folder;
 mod bad_repository;
+mod clones;
 mod commands;
+mod crash;
+mod damage;
+mod drive;
 #[cfg(unix)]
 mod golden;
+mod histories;
 mod import;
 mod messages;
 mod support;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Repository, RepositoryError, lock};
 use crate::backend::BackendError;
 use crate::ids::{BlobId, PackId, hash_of_file};
-use crate::index::{IndexError, Place};
+use crate::index::{IndexError, Place, Spot};
 use crate::layout::pack_name;
 use crate::pack::{BlobError, Entry, PACK_HEAD_LEN, PACK_LEN_MAX, PackHead, PackHeadError};
 use crate::seal::BlobType;
@@ -71,6 +71,11 @@ impl Repository {
             }
         }
         Err(problem)
+    }
+
+    /// Whether this very copy of a blob can be read and is what its id says.
+    pub(crate) fn opens(&self, pack: &PackId, entry: &Entry) -> bool {
+        self.read_place(&Spot::of(entry).within(*pack), entry).is_ok()
     }
 
     fn read_place(&self, place: &Place, entry: &Entry) -> Result<Vec<u8>, FetchError> {
@@ -138,8 +143,15 @@ impl Repository {
         let head = PackHead::decode(&file, self.id, &self.data_keys).map_err(damaged)?;
         let at = usize::try_from(head.directory_at()).unwrap_or(usize::MAX);
         let sealed = file.get(at..).unwrap_or_default();
-        let entries = head.open_directory(sealed).map_err(damaged)?;
+        let (entries, directory_problem) = match head.open_directory(sealed) {
+            Ok(entries) => (entries, None),
+            Err(error) => match self.directory_elsewhere(pack, file.len() as u64) {
+                Some(entries) => (entries, Some(error)),
+                None => return Err(damaged(error)),
+            },
+        };
         let mut check = PackCheck {
+            directory_problem,
             name_is_right: hash_of_file(&file) == *pack.as_bytes(),
             file_len: file.len() as u64,
             entries,
@@ -176,6 +188,8 @@ pub struct PackCheck {
     pub name_is_right: bool,
     /// Length of the file.
     pub file_len: u64,
+    /// Why its own directory cannot be used: `entries` come from an index segment then.
+    pub directory_problem: Option<PackHeadError>,
     /// Its directory.
     pub entries: Vec<Entry>,
     /// Blobs that do not open, or are not what their id says.

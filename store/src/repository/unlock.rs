@@ -126,7 +126,7 @@ impl LockedRepository {
         if repository.state().revoked_keyslots.contains(&slot) {
             return Err(RepositoryError::Revoked { secret: word(secret) });
         }
-        repository.reconcile()?;
+        repository.reconcile(purpose)?;
         Ok(repository)
     }
 
@@ -311,7 +311,7 @@ impl Repository {
 
     /// Brings the index to the listed packs: entries of packs that are gone or changed their length are dropped, directories of
     /// packs that it does not know are read, from segments where these have them.
-    fn reconcile(&self) -> Result<(), RepositoryError> {
+    fn reconcile(&self, purpose: Purpose) -> Result<(), RepositoryError> {
         let listed = self.packs();
         let mut unknown = listed.clone();
         for (pack, file_len) in self.index.packs()? {
@@ -321,16 +321,39 @@ impl Repository {
                 self.index.forget_pack(&pack)?;
             }
         }
-        if unknown.len() > 2 {
+        let looked = unknown.len() > 2;
+        if looked {
             self.learn_from_segments(&mut unknown)?;
         }
+        let mut unreadable = BTreeMap::new();
         for (pack, file_len) in unknown {
             match self.read_directory(&pack, file_len) {
                 Ok(entries) => self.index.insert_pack(&pack, file_len, &spots(&entries))?,
-                Err(error) => self.remark(Remark::Pack { id: pack, why: error.to_string() }),
+                Err(error) => {
+                    self.remark(Remark::Pack { id: pack, why: error.to_string() });
+                    unreadable.insert(pack, file_len);
+                }
             }
         }
+        // A segment still tells where the blobs of such a pack stand. Whoever writes does not build on it.
+        if !looked && !unreadable.is_empty() && purpose != Purpose::Write {
+            self.learn_from_segments(&mut unreadable)?;
+        }
         Ok(())
+    }
+
+    /// The directory of a pack as a segment has it, for a pack that lost its own.
+    #[must_use]
+    pub(super) fn directory_elsewhere(
+        &self,
+        pack: &crate::ids::PackId,
+        file_len: u64,
+    ) -> Option<Vec<crate::pack::Entry>> {
+        let segments: Vec<RecordId> = self.with_inventory(|i| i.segments.keys().copied().collect());
+        segments.into_iter().find_map(|id| {
+            let listing = self.read_segment(id).ok()?.remove(pack)?;
+            (listing.file_len == file_len).then_some(listing.entries)
+        })
     }
 
     fn learn_from_segments(
