@@ -51,7 +51,7 @@ head_of() {
     echo "# $1: $(date +%Y-%m-%d)"
     echo
     cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
-    echo "Machine: $(getconf _NPROCESSORS_ONLN) × ${cpu:-$(uname -m)}, $(uname -sr); load when it began:$(uptime | sed 's/.*average[s]*://')."
+    echo "Machine: $(getconf _NPROCESSORS_ONLN) × ${cpu:-$(uname -m)}, $(uname -sr); load when it ended:$(uptime | sed 's/.*average[s]*://')."
     [ -z "${BENCH_NOTE:-}" ] || echo "$BENCH_NOTE"
     echo
     echo "$commit $2"
@@ -145,7 +145,7 @@ backup() {
 }
 
 report_backup() {
-    head_of backup "Others: ${restic:+$("$restic" version | cut -d' ' -f1,2)}${restic:+, }${rustic:+$("$rustic" --version)}."
+    head_of backup "Others: ${restic:+$("$restic" version | cut -d" " -f1,2) }${rustic:+$("$rustic" --version)}"
     cat << TEXT
     BENCH_LEN=$len BENCH_ROUNDS=$rounds scripts/bench.sh backup
 
