@@ -109,7 +109,9 @@ pub fn run<'r, T: Send, R, E: From<IngestError>>(
         error: Mutex::new(None),
         stopped: AtomicBool::new(false),
     };
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16);
+    // Two more than there are cores: a worker whose pack is full waits for the drive to sync it and give it back.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let workers = (cores + 2).min(16);
     let (jobs, work) = bounded::<Job<T>>(1024);
     let (finished_tx, finished) = unbounded();
     let result = std::thread::scope(|scope| {

@@ -79,6 +79,8 @@ pub struct Session<'r> {
     tree: Mutex<PackBuilder>,
     written: Mutex<BTreeMap<PackId, PackListing>>,
     latched: Mutex<bool>,
+    /// Buffers of packs that were written: at most one for each thread that writes.
+    rooms: Mutex<Vec<Vec<u8>>>,
     totals: Totals,
     pack_target: usize,
     _lock: Option<Lock>,
@@ -99,6 +101,7 @@ impl<'r> Session<'r> {
             tree: Mutex::new(PackBuilder::new(PackType::Tree)),
             written: Mutex::default(),
             latched: Mutex::new(false),
+            rooms: Mutex::default(),
             totals: Totals::default(),
             pack_target: pack_target(stored),
             _lock: lock,
@@ -194,11 +197,13 @@ impl<'r> Session<'r> {
 
     fn write_pack(&self, builder: PackBuilder) -> Result<(), SessionError> {
         let r = self.repository;
-        let pack = builder.finish(r.id(), r.data_keys(), r.id_keys(), r.ambient().as_ref())?;
+        let room = lock(&self.rooms).pop().unwrap_or_default();
+        let pack =
+            builder.finish(room, r.id(), r.data_keys(), r.id_keys(), r.ambient().as_ref())?;
         r.backend().put_new(&pack_name(&pack.id), &pack.bytes).map_err(SessionError::Write)?;
         let FinishedPack { id, pack_type, bytes, entries } = pack;
         let file_len = bytes.len() as u64;
-        drop(bytes);
+        lock(&self.rooms).push(bytes);
         r.with_inventory(|i| i.packs.insert(id, file_len));
         r.index().insert_pack(&id, file_len, &spots(&entries))?;
         {

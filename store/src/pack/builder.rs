@@ -87,12 +87,14 @@ impl PackBuilder {
         self.blobs.is_empty()
     }
 
-    /// Lays the blobs out in an order drawn by chance, seals them, names the pack and proves it.
+    /// Lays the blobs out in an order drawn by chance, seals them, names the pack and proves it. `room` becomes the pack's
+    /// bytes: the system is slow to give fresh memory, and there is a pack every fifth of a second.
     ///
     /// # Errors
     /// See [`PackError`]; nothing was written anywhere.
     pub fn finish(
         mut self,
+        room: Vec<u8>,
         repository: RepositoryId,
         data_keys: &DataKeys,
         id_keys: &IdKeys,
@@ -116,7 +118,9 @@ impl PackBuilder {
             repository,
             file_len: file_len as u64,
         };
-        let mut bytes = Vec::with_capacity(file_len);
+        let mut bytes = room;
+        bytes.clear();
+        bytes.reserve_exact(file_len);
         bytes.extend_from_slice(&header.encode());
         bytes.extend_from_slice(&salt);
         bytes.extend_from_slice(&u32::try_from(directory_len).unwrap_or(0).to_le_bytes());

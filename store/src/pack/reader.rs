@@ -185,7 +185,7 @@ mod tests {
             let id = ids.blob_id(BlobType::Data, blob);
             builder.push(encode(id, BlobType::Data, blob.clone()).unwrap());
         }
-        (builder.finish(ID, &data, &ids, &System).unwrap(), ids, data)
+        (builder.finish(vec![1; 10], ID, &data, &ids, &System).unwrap(), ids, data)
     }
 
     fn read_all(bytes: &[u8], ids: &IdKeys, data: &DataKeys) -> Result<Vec<Vec<u8>>, String> {
