@@ -39,7 +39,7 @@ soak: fetch
 	RUSSET_SOAK=1 $(CARGO) test --workspace --release --locked --offline
 
 bench: fetch
-	$(CARGO) bench --workspace --profile release --locked --offline --bench '*'
+	@scripts/bench.sh
 
 fuzz: setup
 	@scripts/fuzz.sh

@@ -120,7 +120,8 @@ pub(super) struct Import {
     /// Without DIR: take all backups that are found
     #[arg(long)]
     pub(super) all: bool,
-    /// Read every file, even where nothing about it changed
+    /// Read every file, even where nothing about it changed, and every stored piece it is made of: what has rotted in
+    /// the repository is stored again
     #[arg(long)]
     pub(super) force: bool,
     /// Take unfinished backups too; they never stand for the phone

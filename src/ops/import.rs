@@ -24,7 +24,8 @@ use crate::snapshot::{Snapshot, walk::BlobWalk};
 /// How folders are taken.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
-    /// Read every file, even where nothing about it changed.
+    /// Read every file, even where nothing about it changed, and every stored piece it is made of: what has rotted in
+    /// the repository is stored again.
     pub force: bool,
     /// Take unfinished backups too; they are marked and never stand for the phone.
     pub allow_incomplete: bool,
@@ -182,7 +183,7 @@ fn import_one(
         return Ok(Outcome::Would { backup_time: time });
     }
     let writer = opened.writer()?;
-    let session = Session::begin(&opened.repository, None)?;
+    let session = Session::begin(&opened.repository, None)?.doubting(options.force);
     let base = parent.filter(|_| !options.force).map(|s| s.record.tree);
     let taken = take(&session, cuts, folder, base, observer, stop)?;
     let uuid = folder.status.as_ref().and_then(|s| s.uuid.clone());
@@ -199,6 +200,9 @@ fn import_one(
             ));
         }
         return Ok(Outcome::Known { snapshot: known.id });
+    }
+    if stop() {
+        return Err(TakeError::Stopped.into());
     }
     let unchanged_count = taken.unchanged_count;
     let root = taken.root;

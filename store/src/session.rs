@@ -83,6 +83,7 @@ pub struct Session<'r> {
     rooms: Mutex<Vec<Vec<u8>>>,
     totals: Totals,
     pack_target: usize,
+    doubting: bool,
     _lock: Option<Lock>,
 }
 
@@ -104,8 +105,16 @@ impl<'r> Session<'r> {
             rooms: Mutex::default(),
             totals: Totals::default(),
             pack_target: pack_target(stored),
+            doubting: false,
             _lock: lock,
         })
+    }
+
+    /// With `true`, a blob counts as known only if it was read and opened: what has rotted is stored again.
+    #[must_use]
+    pub fn doubting(mut self, doubting: bool) -> Self {
+        self.doubting = doubting;
+        self
     }
 
     /// The repository written to.
@@ -155,11 +164,19 @@ impl<'r> Session<'r> {
         plaintext: Vec<u8>,
     ) -> Result<BlobId, SessionError> {
         let id = self.repository.id_keys().blob_id(blob_type, &plaintext);
-        if lock(&self.pending).contains(&id) || self.repository.has(&id, blob_type)? {
+        if self.is_known(&id, blob_type)? {
             self.totals.known_len.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
             return Ok(id);
         }
         self.store(id, blob_type, plaintext)
+    }
+
+    fn is_known(&self, id: &BlobId, blob_type: BlobType) -> Result<bool, SessionError> {
+        if lock(&self.pending).contains(id) {
+            return Ok(true);
+        }
+        let listed = self.repository.has(id, blob_type)?;
+        Ok(listed && (!self.doubting || self.repository.blob(id, blob_type).is_ok()))
     }
 
     fn store(

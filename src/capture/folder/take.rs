@@ -123,11 +123,11 @@ pub fn take<'r>(
 impl<'r> Taking<'_, '_, 'r> {
     fn feed_all(&mut self, feeder: &mut Feeder<'_, '_, 'r, Tag>) -> Result<(), TakeError> {
         for at in 0..self.plan.items.len() {
+            let Some(item) = self.plan.items.get(at).copied() else { break };
+            self.feed(feeder, at, &item)?;
             if (self.stop)() {
                 return Err(TakeError::Stopped);
             }
-            let Some(item) = self.plan.items.get(at).copied() else { break };
-            self.feed(feeder, at, &item)?;
             while let Some(done) = feeder.finished(false)? {
                 self.enter(done)?;
             }
@@ -185,7 +185,8 @@ impl<'r> Taking<'_, '_, 'r> {
                 return Ok(());
             }
         };
-        match feeder.feed(tag, &file)? {
+        let reader = Stoppable { file: &file, stop: self.stop };
+        match feeder.feed(tag, reader)? {
             ReadOutcome::Failed(error) => self.skip(item, &format!("cannot be read: {error}")),
             ReadOutcome::Whole { len } => {
                 let same = file.metadata().is_ok_and(|m| {
@@ -286,6 +287,9 @@ impl<'r> Taking<'_, '_, 'r> {
     }
 
     fn finish(self) -> Result<Taken, TakeError> {
+        if (self.stop)() {
+            return Err(TakeError::Stopped);
+        }
         self.observer.begin(Phase::Committing, 0, 0);
         let verdict = match (self.plan.problem_count, self.plan.rows_known) {
             (0, true) => Verdict::Complete,
@@ -310,6 +314,21 @@ fn open_file(path: &std::path::Path) -> io::Result<File> {
         return Err(io::Error::other("it is no longer a file"));
     }
     File::open(path)
+}
+
+/// A file that ends with an error once somebody asked to stop: one video can take an hour.
+struct Stoppable<'a> {
+    file: &'a File,
+    stop: &'a dyn Fn() -> bool,
+}
+
+impl io::Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if (self.stop)() {
+            return Err(io::Error::other("stopped as asked"));
+        }
+        self.file.read(buffer)
+    }
 }
 
 enum Stop {

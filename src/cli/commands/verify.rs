@@ -98,7 +98,7 @@ fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
         let next = if report.hits.is_empty() {
             "no snapshot is hit; the next import heals what it can"
         } else {
-            "restore still gives everything that is not named; another copy of the repository may hold the rest"
+            "restore still gives everything that is not named; `russet import --force` of a folder that still holds the rest stores it again"
         };
         output::note(&format!("next: {next}"));
     }

@@ -463,21 +463,21 @@ mod tests {
         file[at..at + old.len()].copy_from_slice(new);
     }
 
-    fn name_a_feature(file: &mut Vec<u8>) {
+    fn name_a_feature(file: &mut [u8]) {
         replace(file, b"\"read\":[],\"write\"", b"\"read\":[\"a\"],\"wr\"");
     }
 
     #[test]
     fn a_feature_in_one_copy_whose_mac_is_wrong_locks_nobody_out() {
         let backend = made();
-        write_configs(&backend, 2, name_a_feature);
+        write_configs(&backend, 2, |file| name_a_feature(file));
         assert!(opened(&backend, Purpose::Read).unwrap().config(Purpose::Write).is_ok());
     }
 
     #[test]
     fn a_feature_is_refused_where_no_copy_says_otherwise() {
         let backend = made();
-        write_configs(&backend, 3, name_a_feature);
+        write_configs(&backend, 3, |file| name_a_feature(file));
         let refused = opened(&backend, Purpose::Read).err();
         assert!(matches!(refused, Some(RepositoryError::Feature(_))), "{refused:?}");
     }
