@@ -104,14 +104,14 @@ fn base(ambient: &Arc<dyn Ambient>) -> (MemoryBackend, [RecordId; 2]) {
     (memory.crash(0), [first, second])
 }
 
-type Work = dyn Fn(&Repository) -> Result<Vec<RecordId>, Box<dyn std::error::Error>>;
+type Work<'a> = dyn Fn(&Repository) -> Result<Vec<RecordId>, Box<dyn std::error::Error>> + 'a;
 
 /// What a test lets go wrong, and what must hold afterwards.
 struct Cut<'a> {
     base: &'a MemoryBackend,
     ambient: &'a Arc<dyn Ambient>,
     /// Does the work; gives the snapshots that are promised once it has returned Ok.
-    work: &'a Work,
+    work: &'a Work<'a>,
     /// Promised whatever happens.
     promised: &'a [RecordId],
 }
