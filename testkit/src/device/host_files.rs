@@ -233,7 +233,7 @@ impl<'a> HostFiles<'a> {
             Dictionary::new().into(),
             Value::Real(self.progress),
         ];
-        let repeats = self.phone.script.duplicates;
+        let repeats = self.phone.script.repeated_moves;
         self.send(message.clone())?;
         let status = self.status("DLMessageMoveItems")?;
         if repeats {
@@ -385,6 +385,9 @@ impl<'a> HostFiles<'a> {
         let mut fetched = Vec::with_capacity(paths.len());
         for (index, path) in paths.iter().enumerate() {
             let len = u64::from(self.link.read_u32()?);
+            if len == 0 {
+                return self.cut_short(paths, fetched);
+            }
             let name = self.link.read_bytes(len, 4096)?;
             if name != path.as_bytes() {
                 let got = String::from_utf8_lossy(&name).into_owned();
@@ -401,6 +404,18 @@ impl<'a> HostFiles<'a> {
         }
         let status = self.status("DLMessageDownloadFiles")?;
         self.check_download(paths, &fetched, &status);
+        Ok(fetched)
+    }
+
+    /// The host ended the batch early, as idevicebackup2 does at the first file it does not have.
+    fn cut_short(
+        &mut self,
+        paths: &[String],
+        mut fetched: Vec<Fetched>,
+    ) -> Result<Vec<Fetched>, DeviceError> {
+        let _told = self.status("DLMessageDownloadFiles")?;
+        self.breach("a file that fails does not end the batch", &json!(paths.get(fetched.len())));
+        fetched.resize(paths.len(), Fetched::Failed);
         Ok(fetched)
     }
 

@@ -31,8 +31,10 @@ pub struct Script {
     pub unreadable: Vec<String>,
     /// The phone asks something no host knows, once a run.
     pub unknown_message: bool,
-    /// Every listing and free-space question is asked twice, moves and removals too.
+    /// Every question is asked twice, and every removal and new directory.
     pub duplicates: bool,
+    /// Every move is made twice; idevicebackup2 loses the files then.
+    pub repeated_moves: bool,
     /// Asks the host to make room when there is not enough.
     pub purge: bool,
     /// Bytes that the phone believes to need beyond what it uploads.
@@ -68,6 +70,7 @@ impl Default for Script {
             unreadable: Vec::new(),
             unknown_message: false,
             duplicates: false,
+            repeated_moves: false,
             purge: true,
             extra_need: 0,
             rewrap: true,
