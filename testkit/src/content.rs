@@ -43,6 +43,8 @@ pub(crate) enum Content {
     Bytes(Arc<[u8]>),
     /// A SQLite file, closed. It is read with the WAL mark that the phone's own databases carry.
     Database(PathBuf),
+    /// A file that was written to the phone.
+    File(PathBuf),
 }
 
 impl Content {
@@ -62,7 +64,7 @@ impl Content {
             Self::Pieces(pieces) => Ok(pieces.iter().map(|piece| piece.len).sum()),
             Self::Bytes(bytes) => Ok(len_of(bytes)),
             Self::Settings { len, .. } => Ok(*len),
-            Self::Database(path) => Ok(std::fs::metadata(path)?.len()),
+            Self::Database(path) | Self::File(path) => Ok(std::fs::metadata(path)?.len()),
         }
     }
 
@@ -73,6 +75,7 @@ impl Content {
             Self::Settings { seed, aim, .. } => sink.write_all(&settings(*seed, *aim)),
             Self::Bytes(bytes) => sink.write_all(bytes),
             Self::Database(path) => copy_database(path, sink),
+            Self::File(path) => io::copy(&mut File::open(path)?, sink).map(|_| ()),
         }
     }
 

@@ -17,6 +17,9 @@ pub(crate) type WrappedKey = [u8; 44];
 /// Most rounds of the second stage; phones use 10 000.
 const SECOND_ROUNDS_MAX: u32 = 10_000;
 
+/// Most rounds of either stage that are tried on a host's word.
+const ROUNDS_MAX: u32 = 20_000_000;
+
 /// The class keys of one backup and their wrapped form.
 pub(crate) struct Keybag {
     class_keys: Vec<(u32, Key)>,
@@ -34,10 +37,8 @@ impl Keybag {
         let second_rounds = rounds.clamp(1, SECOND_ROUNDS_MAX);
         let first_salt: [u8; 20] = salts.array();
         let second_salt: [u8; 20] = salts.array();
-        let mut first: Key = [0; 32];
-        pbkdf2::pbkdf2_hmac::<Sha256>(password, &first_salt, rounds.max(1), &mut first);
-        let mut wrapping: Key = [0; 32];
-        pbkdf2::pbkdf2_hmac::<Sha1>(&first, &second_salt, second_rounds, &mut wrapping);
+        let wrapping =
+            wrapping_key(password, (&first_salt, rounds.max(1)), (&second_salt, second_rounds));
 
         let mut encoded = Vec::new();
         push_number(&mut encoded, b"VERS", 5);
@@ -63,6 +64,67 @@ impl Keybag {
             class_keys.push((class, key));
         }
         Ok(Self { class_keys, encoded })
+    }
+
+    /// Opens a keybag with its password; none if the password is wrong or the bytes are no keybag.
+    pub(crate) fn open(encoded: &[u8], password: &[u8]) -> Option<Self> {
+        let fields = fields(encoded)?;
+        let first_of = |tag: &[u8; 4]| fields.iter().find(|(each, _)| each == tag);
+        let number = |tag| {
+            let (_, value) = first_of(tag)?;
+            value.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)).filter(|n| *n <= ROUNDS_MAX)
+        };
+        let (first_salt, second_salt) = (&first_of(b"DPSL")?.1, &first_of(b"SALT")?.1);
+        let (first, second) = ((first_salt, number(b"DPIC")?), (second_salt, number(b"ITER")?));
+        let wrapping = wrapping_key(password, (first.0, first.1), (second.0, second.1));
+        let mut class_keys = Vec::new();
+        let mut class = 0;
+        for (tag, value) in &fields {
+            match tag {
+                b"CLAS" => class = u32::from_be_bytes(*value.first_chunk()?),
+                b"WPKY" => class_keys.push((class, unwrap(&wrapping, value)?)),
+                _ => {}
+            }
+        }
+        Some(Self { class_keys, encoded: encoded.to_vec() })
+    }
+
+    /// The same class keys under another password: what is encrypted stays as it is.
+    pub(crate) fn rewrapped(
+        &self,
+        salts: &mut Random,
+        password: &[u8],
+        rounds: u32,
+    ) -> Result<Option<Self>, WriteError> {
+        let Some(fields) = fields(&self.encoded) else { return Ok(None) };
+        let second_rounds = rounds.clamp(1, SECOND_ROUNDS_MAX);
+        let (first_salt, second_salt): ([u8; 20], [u8; 20]) = (salts.array(), salts.array());
+        let wrapping =
+            wrapping_key(password, (&first_salt, rounds.max(1)), (&second_salt, second_rounds));
+        let mut encoded = Vec::new();
+        let mut keys = self.class_keys.iter();
+        for (tag, value) in fields {
+            match &tag {
+                b"SALT" => push(&mut encoded, &tag, &second_salt),
+                b"DPSL" => push(&mut encoded, &tag, &first_salt),
+                b"ITER" => push_number(&mut encoded, &tag, second_rounds),
+                b"DPIC" => push_number(&mut encoded, &tag, rounds.max(1)),
+                b"WPKY" => {
+                    let Some((class, key)) = keys.next() else { return Ok(None) };
+                    push(&mut encoded, &tag, &wrap(&wrapping, key, *class)?);
+                }
+                _ => push(&mut encoded, &tag, &value),
+            }
+        }
+        Ok(Some(Self { class_keys: self.class_keys.clone(), encoded }))
+    }
+
+    /// The key in a row's `EncryptionKey` or in `ManifestKey`; none if it is not wrapped under this keybag.
+    pub(crate) fn unwrap(&self, wrapped: &[u8]) -> Option<Key> {
+        let (class, wrapped) = wrapped.split_first_chunk()?;
+        let class = u32::from_le_bytes(*class);
+        let (_, class_key) = self.class_keys.iter().find(|(each, _)| *each == class)?;
+        unwrap(class_key, wrapped)
     }
 
     /// The bytes of `BackupKeyBag` in Manifest.plist.
@@ -91,6 +153,35 @@ fn wrap(wrapping: &Key, key: &Key, class: u32) -> Result<[u8; 40], WriteError> {
         .wrap_key(key, &mut wrapped)
         .map_err(|_| WriteError::Wrap { class })?;
     Ok(wrapped)
+}
+
+/// The two stages, each a salt and its rounds.
+fn wrapping_key(password: &[u8], first: (&[u8], u32), second: (&[u8], u32)) -> Key {
+    let (mut middle, mut wrapping): (Key, Key) = ([0; 32], [0; 32]);
+    pbkdf2::pbkdf2_hmac::<Sha256>(password, first.0, first.1, &mut middle);
+    pbkdf2::pbkdf2_hmac::<Sha1>(&middle, second.0, second.1, &mut wrapping);
+    wrapping
+}
+
+fn unwrap(wrapping: &Key, wrapped: &[u8]) -> Option<Key> {
+    let mut key: Key = [0; 32];
+    KwAes256::new(&(*wrapping).into()).unwrap_key(wrapped, &mut key).ok()?;
+    Some(key)
+}
+
+/// All fields in order; none if a length is beyond the end.
+fn fields(encoded: &[u8]) -> Option<Vec<([u8; 4], Vec<u8>)>> {
+    let mut fields = Vec::new();
+    let mut rest = encoded;
+    while !rest.is_empty() {
+        let (tag, after) = rest.split_first_chunk::<4>()?;
+        let (len, after) = after.split_first_chunk::<4>()?;
+        let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
+        let (value, after) = after.split_at_checked(len)?;
+        fields.push((*tag, value.to_vec()));
+        rest = after;
+    }
+    Some(fields)
 }
 
 fn push(encoded: &mut Vec<u8>, tag: &[u8; 4], value: &[u8]) {
@@ -131,5 +222,33 @@ mod tests {
         let (a, b) = (make(2, b"pear"), make(3, b"plum"));
         assert_eq!(a.class_keys, b.class_keys);
         assert_ne!(a.encoded, b.encoded);
+    }
+
+    #[test]
+    fn a_keybag_opens_with_its_password_only() {
+        let made = Keybag::new(&mut Random::new(1), &mut Random::new(2), b"pear", 10).unwrap();
+        let opened = Keybag::open(made.encoded(), b"pear").unwrap();
+        assert_eq!(opened.class_keys, made.class_keys);
+        let wrapped = made.wrap(3, &[9; 32]).unwrap();
+        assert_eq!(opened.unwrap(&wrapped), Some([9; 32]));
+        assert!(Keybag::open(made.encoded(), b"plum").is_none());
+    }
+
+    #[test]
+    fn a_rewrapped_keybag_opens_with_the_new_password_and_has_the_same_keys() {
+        let made = Keybag::new(&mut Random::new(1), &mut Random::new(2), b"pear", 10).unwrap();
+        let other = made.rewrapped(&mut Random::new(3), b"plum", 20).unwrap().unwrap();
+        assert_eq!(Keybag::open(other.encoded(), b"plum").unwrap().class_keys, made.class_keys);
+        assert!(Keybag::open(other.encoded(), b"pear").is_none());
+    }
+
+    #[test]
+    fn every_cut_of_a_keybag_is_refused_or_has_fewer_classes() {
+        let made = Keybag::new(&mut Random::new(1), &mut Random::new(2), b"pear", 1).unwrap();
+        for len in 0..made.encoded().len() {
+            if let Some(cut) = Keybag::open(&made.encoded()[..len], b"pear") {
+                assert!(cut.class_keys.len() < made.class_keys.len(), "{len}");
+            }
+        }
     }
 }

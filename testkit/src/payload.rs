@@ -18,38 +18,61 @@ const CIPHER_BLOCK_LEN: usize = 16;
 /// A file being written.
 pub(crate) struct Payload {
     path: PathBuf,
-    file: File,
+    stored: Stored<File>,
+}
+
+/// The stored form on its way to `sink`.
+pub(crate) struct Stored<W> {
+    sink: W,
     cipher: Option<cbc::Encryptor<aes::Aes256>>,
     digest: Sha1,
     pending: Vec<u8>,
+    len: u64,
 }
 
 impl Payload {
     /// Creates `path`, which must not exist. With a key the bytes are encrypted.
     pub(crate) fn create(path: &Path, key: Option<&Key>) -> Result<Self, WriteError> {
         let file = File::create_new(path).map_err(WriteError::io(path))?;
-        let cipher =
-            key.map(|key| cbc::Encryptor::new(&(*key).into(), &[0; CIPHER_BLOCK_LEN].into()));
-        Ok(Self {
-            path: path.to_path_buf(),
-            file,
-            cipher,
-            digest: Sha1::new(),
-            pending: Vec::new(),
-        })
+        Ok(Self { path: path.to_path_buf(), stored: Stored::new(file, key) })
     }
 
     /// Ends the file; the answer is the SHA-1 of what was stored.
-    pub(crate) fn finish(mut self, modified: SystemTime) -> Result<[u8; 20], WriteError> {
+    pub(crate) fn finish(self, modified: SystemTime) -> Result<[u8; 20], WriteError> {
+        let (file, digest, _) = self.stored.finish().map_err(WriteError::io(&self.path))?;
+        let times = FileTimes::new().set_modified(modified).set_accessed(modified);
+        file.set_times(times).map_err(WriteError::io(&self.path))?;
+        Ok(digest)
+    }
+}
+
+impl Write for Payload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stored.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<W: Write> Stored<W> {
+    /// With a key the bytes are encrypted.
+    pub(crate) fn new(sink: W, key: Option<&Key>) -> Self {
+        let cipher =
+            key.map(|key| cbc::Encryptor::new(&(*key).into(), &[0; CIPHER_BLOCK_LEN].into()));
+        Self { sink, cipher, digest: Sha1::new(), pending: Vec::new(), len: 0 }
+    }
+
+    /// Pads and ends; the answer is the sink, and SHA-1 and number of the bytes it got.
+    pub(crate) fn finish(mut self) -> io::Result<(W, [u8; 20], u64)> {
         if self.cipher.is_some() {
             let pad_len = CIPHER_BLOCK_LEN - self.pending.len() % CIPHER_BLOCK_LEN;
             let pad = u8::try_from(pad_len).expect("a pad has 1 to 16 bytes");
             self.pending.resize(self.pending.len() + pad_len, pad);
         }
-        self.store().map_err(WriteError::io(&self.path))?;
-        let times = FileTimes::new().set_modified(modified).set_accessed(modified);
-        self.file.set_times(times).map_err(WriteError::io(&self.path))?;
-        Ok(self.digest.finalize().into())
+        self.store()?;
+        Ok((self.sink, self.digest.finalize().into(), self.len))
     }
 
     /// Stores what is pending; with a cipher only whole blocks of it.
@@ -65,13 +88,14 @@ impl Payload {
         };
         let bytes = self.pending.get(..ready).unwrap_or_default();
         self.digest.update(bytes);
-        self.file.write_all(bytes)?;
+        self.sink.write_all(bytes)?;
+        self.len += u64::try_from(bytes.len()).unwrap_or(0);
         self.pending.drain(..ready);
         Ok(())
     }
 }
 
-impl Write for Payload {
+impl<W: Write> Write for Stored<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.pending.extend_from_slice(bytes);
         if self.pending.len() >= BUFFER_LEN {

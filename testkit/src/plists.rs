@@ -15,9 +15,9 @@ pub(crate) struct Device {
     pub(crate) name: String,
 }
 
-const PRODUCT_TYPE: &str = "iPhone14,5";
-const PRODUCT_VERSION: &str = "18.6.2";
-const BUILD_VERSION: &str = "22G100";
+pub(crate) const PRODUCT_TYPE: &str = "iPhone14,5";
+pub(crate) const PRODUCT_VERSION: &str = "18.6.2";
+pub(crate) const BUILD_VERSION: &str = "22G100";
 
 /// Seconds since 1970 as a time.
 pub(crate) fn time_of(unix_secs: u64) -> SystemTime {
@@ -25,6 +25,11 @@ pub(crate) fn time_of(unix_secs: u64) -> SystemTime {
 }
 
 impl Device {
+    /// The serial number that both property lists name.
+    pub(crate) fn serial_number(&self) -> String {
+        hex(&self.udid, 2, 12)
+    }
+
     /// Info.plist as a value: the host writes it in XML, some tools in binary.
     pub(crate) fn info(&self, date: u64, apps: &[String]) -> Value {
         let mut applications = Dictionary::new();
@@ -51,7 +56,7 @@ impl Device {
         info.insert("Product Name".into(), "iPhone 13".into());
         info.insert("Product Type".into(), PRODUCT_TYPE.into());
         info.insert("Product Version".into(), PRODUCT_VERSION.into());
-        info.insert("Serial Number".into(), hex(&self.udid, 2, 12).into());
+        info.insert("Serial Number".into(), self.serial_number().into());
         info.insert("Target Identifier".into(), self.udid.clone().into());
         info.insert("Target Type".into(), "Device".into());
         info.insert("Unique Identifier".into(), self.udid.to_uppercase().into());
@@ -87,7 +92,7 @@ impl Device {
         lockdown.insert("DeviceName".into(), self.name.clone().into());
         lockdown.insert("ProductType".into(), PRODUCT_TYPE.into());
         lockdown.insert("ProductVersion".into(), PRODUCT_VERSION.into());
-        lockdown.insert("SerialNumber".into(), hex(&self.udid, 2, 12).into());
+        lockdown.insert("SerialNumber".into(), self.serial_number().into());
         lockdown.insert("UniqueDeviceID".into(), self.udid.clone().into());
         let mut manifest = Dictionary::new();
         manifest.insert("Version".into(), "10.0".into());

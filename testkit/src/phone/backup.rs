@@ -23,7 +23,7 @@ const MANIFEST_CLASS: u32 = 4;
 
 /// One row to be, as the phone's scan meets it.
 #[derive(Clone, Copy)]
-enum Found<'a> {
+pub(super) enum Found<'a> {
     Directory(Directory),
     Symlink(&'a Symlink),
     File(&'a PhoneFile),
@@ -62,7 +62,7 @@ impl Phone {
     }
 
     /// All rows, domain by domain in this week's order, by path within.
-    fn scan(&self) -> Vec<(&str, &str, Found<'_>)> {
+    pub(super) fn scan(&self) -> Vec<(&str, &str, Found<'_>)> {
         let mut domains: Vec<&str> = self.directories.keys().map(|domain| &**domain).collect();
         Random::of_parts(&[self.options.seed, 0x7363_616e, u64::from(self.week)])
             .shuffle(&mut domains);
@@ -212,7 +212,7 @@ fn placeholder(file: &PhoneFile) -> Result<Vec<u8>, WriteError> {
     file_row(file)?.encode()
 }
 
-fn file_row(file: &PhoneFile) -> Result<MbFile<'_>, WriteError> {
+pub(super) fn file_row(file: &PhoneFile) -> Result<MbFile<'_>, WriteError> {
     // One in fifty files was downloaded and says from where.
     let attributes = file.inode.is_multiple_of(50).then(|| {
         let mut list = Dictionary::new();
@@ -254,6 +254,6 @@ fn empty_row(path: &str) -> MbFile<'_> {
     }
 }
 
-fn signed(unix_secs: u64) -> i64 {
+pub(super) fn signed(unix_secs: u64) -> i64 {
     i64::try_from(unix_secs).unwrap_or(i64::MAX)
 }

@@ -7,6 +7,7 @@
 
 mod backup;
 mod database;
+mod items;
 mod options;
 mod population;
 mod week;

@@ -1,0 +1,151 @@
+//! A phone made of threads: usbmuxd, lockdown, and the services a backup and a restore need, on one socket.
+//!
+//! Invariant: what the phone does follows from its folder and its script alone, and everything it is asked and answers
+//! is in its journal. It is held to what real clients accept (interop/device). Must not share code with the program
+//! under test: only `testkit` knows how a phone speaks.
+
+mod afc;
+mod app_services;
+mod backup;
+mod cipher;
+mod disk;
+mod error;
+mod host_files;
+mod journal;
+mod link;
+mod lockdown;
+mod manifest;
+mod mobilebackup2;
+mod notification_proxy;
+mod password;
+mod restore;
+mod script;
+mod state;
+mod tls;
+mod usbmuxd;
+mod values;
+
+pub use error::DeviceError;
+pub use journal::Journal;
+pub use script::{Passcode, Script};
+pub use state::{Host, Preset, State, Unfinished};
+pub use usbmuxd::{Listener, serve};
+
+use crate::phone::{Phone, PhoneOptions};
+use crate::plists::Device;
+use rustls::ServerConfig;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A scripted phone: what all its conversations share.
+pub struct ScriptedPhone {
+    folder: PathBuf,
+    script: Script,
+    journal: Journal,
+    device: Device,
+    state: Mutex<State>,
+    generated: Mutex<Option<Phone>>,
+    ports: Mutex<Ports>,
+    /// Who observes which notification.
+    observers: Mutex<Vec<(String, Sender<String>)>>,
+    /// Open locks of AFC: the path and the connection that holds it.
+    locks: Mutex<BTreeMap<PathBuf, u64>>,
+    /// `Pair` requests answered with "the dialog is up".
+    polls: Mutex<u32>,
+}
+
+/// Services that were started and wait for their connection.
+#[derive(Default)]
+struct Ports {
+    last: u16,
+    waiting: BTreeMap<u16, Started>,
+}
+
+struct Started {
+    service: String,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl ScriptedPhone {
+    /// Opens the phone in `folder`, or makes one there.
+    pub fn open(folder: &Path, new: State, script: Script) -> Result<Self, DeviceError> {
+        std::fs::create_dir_all(folder)?;
+        let state = State::load(folder)?.unwrap_or(new);
+        state.save(folder)?;
+        let options = options_of(&state);
+        let device = Device { udid: options.udid, name: options.name };
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            script,
+            journal: Journal::open(&folder.join("journal.jsonl"))?,
+            device,
+            state: Mutex::new(state),
+            generated: Mutex::new(None),
+            ports: Mutex::new(Ports { last: 49_151, waiting: BTreeMap::new() }),
+            observers: Mutex::new(Vec::new()),
+            locks: Mutex::new(BTreeMap::new()),
+            polls: Mutex::new(0),
+        })
+    }
+
+    /// Its id, as hosts see it.
+    pub fn udid(&self) -> &str {
+        &self.device.udid
+    }
+
+    /// Writes one JSON line for each file on the phone, by domain and path: as `russet-phone` tells the truth.
+    pub fn write_truth(&self, sink: &mut dyn Write) -> Result<(), DeviceError> {
+        disk::write_truth(self, sink)
+    }
+
+    /// Takes everything off the phone but its pairings.
+    pub fn erase(&self) -> Result<(), DeviceError> {
+        disk::replace_restored(&self.folder, &[])?;
+        self.change(|state| state.is_generated = false)
+    }
+
+    /// A copy of the state as it is on disk: another process may have let a week pass.
+    fn state(&self) -> Result<State, DeviceError> {
+        let mut own = locked(&self.state);
+        if let Some(saved) = State::load(&self.folder)? {
+            *own = saved;
+        }
+        Ok(own.clone())
+    }
+
+    /// Changes the state and saves it.
+    fn change<T>(&self, how: impl FnOnce(&mut State) -> T) -> Result<T, DeviceError> {
+        let mut own = locked(&self.state);
+        if let Some(saved) = State::load(&self.folder)? {
+            *own = saved;
+        }
+        let answer = how(&mut own);
+        own.save(&self.folder)?;
+        Ok(answer)
+    }
+
+    /// Tells everyone who observes `name`.
+    fn notify(&self, name: &str) {
+        self.journal.note("notification_proxy", "posted", &serde_json::json!(name));
+        locked(&self.observers)
+            .retain(|(wanted, sender)| wanted != name || sender.send(name.to_owned()).is_ok());
+    }
+}
+
+fn options_of(state: &State) -> PhoneOptions {
+    match state.preset {
+        Preset::Small => PhoneOptions::small(),
+        Preset::Demo => PhoneOptions::demo(),
+        Preset::Many(count) => PhoneOptions::many_files(count),
+        Preset::Bench(len) => PhoneOptions::bench(len),
+    }
+    .with_seed(state.seed)
+}
+
+/// A thread that died holding a lock has left nothing half changed: every change is one assignment.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

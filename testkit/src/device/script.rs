@@ -1,0 +1,98 @@
+//! What goes wrong, by script: a JSON file that names faults and habits of the phone.
+//!
+//! Invariant: an empty script is a phone in a good mood. An unknown key is an error, so that a misspelt fault does not
+//! pass a test. Does not carry out what it names.
+
+use serde::Deserialize;
+
+/// Faults and habits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Script {
+    /// Largest block of an upload, with its code byte.
+    pub block_len: u32,
+    /// Files in one batch of uploads, moves or removals.
+    pub batch_count: usize,
+    /// How often `Pair` is answered "the dialog is still up" before the owner taps Trust.
+    pub trust_polls: u32,
+    /// The owner taps "Don't trust".
+    pub deny_pairing: bool,
+    /// The phone is locked: pairing is refused, and services need the escrow bag.
+    pub locked: bool,
+    /// What the owner does with the passcode sheet of a backup.
+    pub passcode: Passcode,
+    /// Services on connections of their own speak TLS.
+    pub service_tls: bool,
+    /// The link ends after that many files were uploaded.
+    pub cut_after_files: Option<u64>,
+    /// The link ends right after Status.plist was uploaded with this SnapshotState.
+    pub cut_at_phase: Option<String>,
+    /// These cannot be read: `domain-path`.
+    pub unreadable: Vec<String>,
+    /// The phone asks something no host knows, once a run.
+    pub unknown_message: bool,
+    /// Every question is asked twice, and every removal and new directory.
+    pub duplicates: bool,
+    /// Every move is made twice; idevicebackup2 loses the files then.
+    pub repeated_moves: bool,
+    /// Asks the host to make room when there is not enough.
+    pub purge: bool,
+    /// Bytes that the phone believes to need beyond what it uploads.
+    pub extra_need: u64,
+    /// Changing the password rewrites the keybag in the host's Manifest.plist; otherwise the next backup is full.
+    pub rewrap: bool,
+}
+
+/// What the owner does with the passcode sheet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Passcode {
+    /// No passcode is set: no sheet.
+    None,
+    /// Types it after that many milliseconds.
+    After(u64),
+    /// Leaves the sheet alone until it goes away.
+    Never,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            block_len: 128 * 1024,
+            batch_count: 128,
+            trust_polls: 0,
+            deny_pairing: false,
+            locked: false,
+            passcode: Passcode::None,
+            service_tls: true,
+            cut_after_files: None,
+            cut_at_phase: None,
+            unreadable: Vec::new(),
+            unknown_message: false,
+            duplicates: false,
+            repeated_moves: false,
+            purge: true,
+            extra_need: 0,
+            rewrap: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_fault_is_an_error() {
+        assert!(serde_json::from_str::<Script>(r#"{"cut_after_file": 3}"#).is_err());
+    }
+
+    #[test]
+    fn a_script_names_only_what_differs() {
+        let script: Result<Script, _> =
+            serde_json::from_str(r#"{"cut_after_files": 3, "passcode": {"after": 20}}"#);
+        let script = script.unwrap_or_default();
+        assert_eq!((script.cut_after_files, script.passcode), (Some(3), Passcode::After(20)));
+        assert_eq!(script.batch_count, 128);
+    }
+}
