@@ -137,7 +137,7 @@ impl Config {
         out
     }
 
-    /// Reads a file; the MAC is for [`Config::is_of`], once the master key is known.
+    /// Reads a file; the MAC is for `Config::is_of`, once the master key is known.
     ///
     /// # Errors
     /// It is not a config.
