@@ -53,6 +53,21 @@ cp -R "$out" "$work/unreadable"
 client_refused "Multiple errors uploading files (MBErrorDomain/104)" idevicebackup2 backup --full "$work/unreadable"
 phone_stop
 
+echo "--- refusals"
+# It does not answer DLMessagePurgeDiskSpace, so the phone does not ask.
+refusal() {
+    echo "$1" > "$work/script.json"
+    phone_start "$phone" --script "$work/script.json"
+    client_refused "$2" idevicebackup2 backup "$out"
+    phone_stop
+}
+refusal '{"extra_need": 900000000000000, "purge": false}' "ErrorCode 105: Insufficient free disk space"
+refusal '{"passcode": "never"}' "ErrorCode 208: Device locked"
+phone_start "$phone"
+client 120 idevicebackup2 backup "$out"
+last_run_is_full false
+phone_stop
+
 echo "--- the link breaks, and the phone goes on"
 for fault in '"cut_after_files": 40' '"cut_after_files": 300' '"cut_at_phase": "moving"' '"cut_at_phase": "removing"'; do
     rm -rf "$work/cut" "$work/cut-phone"

@@ -23,6 +23,30 @@ for week in 2 3 4; do
 done
 cp -R "$out" "$work/fourth"
 
+phone_stop
+
+echo "--- a full backup, questions and moves twice, services in the clear, over a unix socket"
+echo '{"duplicates": true, "repeated_moves": true, "service_tls": false, "passcode": {"after": 300}}' > "$work/script.json"
+cp -R "$phone" "$work/twice"
+"$bin/russet-device" serve --listen "$work/socket" --state "$work/twice" --script "$work/script.json" > "$work/twice/address" &
+phone_pid=$!
+journal=$work/twice/journal.jsonl
+sleep 1
+USBMUXD_SOCKET_ADDRESS=$work/socket
+mkdir "$work/full"
+client 120 "$pmd3" backup2 backup --full "$work/full"
+last_run_is_full true
+no_violations
+"$root/interop/check_backup.sh" "$work/full/$udid" - "$work/truth/week-04.jsonl"
+phone_stop
+
+echo "--- no room on the host"
+echo '{"extra_need": 900000000000000}' > "$work/script.json"
+phone_start "$phone" --script "$work/script.json"
+client_refused "MBErrorDomain/105" "$pmd3" backup2 backup --full "$work/full"
+phone_stop
+phone_start "$phone"
+
 echo "--- encrypted, another password, off again"
 echo "pear" > "$work/password"
 echo "plum" > "$work/password2"

@@ -11,7 +11,7 @@ use crate::phone::Phone;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -117,6 +117,25 @@ pub(crate) fn replace_restored(folder: &Path, records: &[Record]) -> Result<(), 
     }
     let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
     file.persist(folder.join(LIST)).map_err(|error| error.error)?;
+    drop_unnamed(&place, records)
+}
+
+/// Removes files of earlier restores that no record names any more.
+fn drop_unnamed(place: &Path, records: &[Record]) -> Result<(), DeviceError> {
+    let named: BTreeSet<&str> = records
+        .iter()
+        .filter_map(|record| match &record.sort {
+            Sort::File(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .chain(["items.jsonl"])
+        .collect();
+    for entry in std::fs::read_dir(place)? {
+        let entry = entry?;
+        if !named.contains(entry.file_name().to_string_lossy().as_ref()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
     Ok(())
 }
 

@@ -546,3 +546,6 @@ impl Write for Blocks<'_> {
 fn code_of(value: &Value) -> Option<i64> {
     value.as_signed_integer().or_else(|| value.as_unsigned_integer().map(u64::cast_signed))
 }
+
+#[cfg(test)]
+mod tests;
