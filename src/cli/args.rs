@@ -45,7 +45,7 @@ pub(super) struct Global {
     #[arg(long, global = true, env = "RUSSET_CACHE_DIR", value_name = "DIR")]
     pub(super) cache_dir: Option<PathBuf>,
     /// Keep nothing on this computer
-    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    #[arg(long, global = true)]
     pub(super) no_cache: bool,
     /// How long to wait for another writer, as 30s, 5m or 1h
     #[arg(long, global = true, value_name = "TIME", default_value = "0s", value_parser = super::format::parse_time)]

@@ -203,6 +203,12 @@ fn repository_code(error: &RepositoryError) -> (u8, Option<String>) {
                 "another copy of the repository has the same files in keys/: copy them into keys/ here",
             ),
         ),
+        RepositoryError::WrongSecret { tried: 0, .. } => (
+            code::WRONG_PASSWORD,
+            Some(
+                "no such secret opens this repository any more: use the other one, the password or `--recovery-file`",
+            ),
+        ),
         RepositoryError::WrongSecret { .. } => (
             code::WRONG_PASSWORD,
             Some(
@@ -367,6 +373,8 @@ impl From<RestoreError> for Failure {
                 Self::new(code::INTERRUPTED, "stopped as asked; the restored folder is unfinished")
                     .next("delete it and restore again")
             }
+            RestoreError::InsideRepository { .. } => Self::of(code::FAILED, &error)
+                .next("restore to a folder outside: what is restored is not sealed"),
             RestoreError::Target { .. } | RestoreError::Udid(_) => Self::of(code::FAILED, &error),
         }
     }

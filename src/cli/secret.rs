@@ -49,8 +49,10 @@ pub(super) fn ask(prompt: &str, twice: bool) -> Result<Password, Failure> {
         return Err(Failure::new(code::USAGE, "no repository password was given, and there is no terminal to ask on")
             .next("use `--password-file FILE`, `--password-command CMD`, RUSSET_PASSWORD_FILE or RUSSET_PASSWORD_COMMAND"));
     }
-    let failed =
-        |e: io::Error| Failure::new(code::USAGE, format!("could not ask for the password: {e}"));
+    let failed = |e: io::Error| match e.kind() {
+        io::ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::new(code::USAGE, format!("could not ask for the password: {e}")),
+    };
     loop {
         let first =
             Zeroizing::new(rpassword::prompt_password(format!("{prompt}: ")).map_err(failed)?);

@@ -61,9 +61,7 @@ pub fn forget(
     snapshots: &[Snapshot],
     observer: &dyn Observer,
 ) -> Result<(), ForgetError> {
-    if let Some(pinned) = snapshots.iter().find(|s| s.state.pinned) {
-        return Err(ForgetError::Pinned(pinned.short_id()));
-    }
+    check_pins(snapshots)?;
     opened.repository.config(Purpose::Write)?;
     let writer = opened.writer()?;
     for snapshot in snapshots {
@@ -72,6 +70,17 @@ pub fn forget(
     }
     opened.remember(observer);
     Ok(())
+}
+
+/// That none is pinned.
+///
+/// # Errors
+/// The first that is.
+pub fn check_pins(snapshots: &[Snapshot]) -> Result<(), ForgetError> {
+    match snapshots.iter().find(|s| s.state.pinned) {
+        Some(pinned) => Err(ForgetError::Pinned(pinned.short_id())),
+        None => Ok(()),
+    }
 }
 
 /// Finds out what prune would do.

@@ -64,6 +64,12 @@ pub enum RestoreError {
         /// `<UDID>-YYYYMMDD-HHMMSS`.
         second: PathBuf,
     },
+    /// The target lies in the repository.
+    #[error("{} lies inside the repository", path.display())]
+    InsideRepository {
+        /// The target.
+        path: PathBuf,
+    },
     /// The drive is full.
     #[error("no space is left in {}", path.display())]
     NoSpace {
@@ -154,6 +160,22 @@ pub fn restore(
         listing_lost_count: listing_lost,
         folder,
     })
+}
+
+/// That the target does not lie in the folder of the repository: nothing unsealed belongs there.
+///
+/// # Errors
+/// It does.
+pub fn check_target(target: &Path, location: &Path) -> Result<(), RestoreError> {
+    let Ok(location) = fs::canonicalize(location) else { return Ok(()) };
+    let target = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());
+    let there = target.ancestors().find_map(|above| fs::canonicalize(above).ok());
+    match there {
+        Some(above) if above.starts_with(&location) => {
+            Err(RestoreError::InsideRepository { path: target })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Files that are sorted by pack and written together.

@@ -115,7 +115,7 @@ pub enum RepositoryError {
         unusable: usize,
     },
     /// The secret opens no keyslot.
-    #[error("the {secret} opens none of the {tried} keyslots that are there")]
+    #[error("wrong {secret} (keyslots tried: {tried})")]
     WrongSecret {
         /// Kind of secret.
         secret: &'static str,

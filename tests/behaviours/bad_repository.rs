@@ -489,7 +489,7 @@ fn a_wrong_password_is_told_with_code_12() {
     let two = Two::new();
     fs::write(two.repository.beside("password"), "wrong horse").unwrap();
     let ran = two.repository.run(&["snapshots"]).code(12);
-    ran.says(&["repository password opens none of the 1 keyslots", "`--recovery-file`"]);
+    ran.says(&["wrong repository password", "`--recovery-file`"]);
 }
 
 fn lock(repository: &TestRepository) -> impl Sized + use<> {

@@ -177,6 +177,19 @@ fn the_date_is_the_best_witness_s() {
 }
 
 #[test]
+fn nothing_is_restored_into_the_repository() {
+    let repository = TestRepository::new();
+    repository.import(&fake().write_to(repository.folder("a")));
+    let before = repository.files("");
+    let inside = repository.path().join("new").join("folder");
+    repository
+        .run(&["restore", "latest", "--target", text(&inside)])
+        .code(1)
+        .says(&["lies inside the repository", "next: restore to a folder outside"]);
+    assert_eq!(repository.files(""), before);
+}
+
+#[test]
 fn a_second_restore_goes_beside_the_first_and_a_third_is_refused() {
     let repository = TestRepository::new();
     let folder = fake().write_to(repository.folder("a"));

@@ -51,7 +51,7 @@ fn wrong_password() {
     assert_says(
         &repository,
         &["snapshots"],
-        "error: the repository password opens none of the 1 keyslots that are there
+        "error: wrong repository password (keyslots tried: 1)
   next: try again; `--recovery-file` opens it with the 24 words that were printed at init
 ",
     );

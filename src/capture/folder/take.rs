@@ -187,6 +187,7 @@ impl<'r> Taking<'_, '_, 'r> {
         };
         let reader = Stoppable { file: &file, stop: self.stop };
         match feeder.feed(tag, reader)? {
+            ReadOutcome::Failed(_) if (self.stop)() => {}
             ReadOutcome::Failed(error) => self.skip(item, &format!("cannot be read: {error}")),
             ReadOutcome::Whole { len } => {
                 let same = file.metadata().is_ok_and(|m| {

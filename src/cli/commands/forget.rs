@@ -25,6 +25,7 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
             snapshots.push(snapshot);
         }
     }
+    forget::check_pins(&snapshots)?;
     let ids: Vec<_> = snapshots.iter().map(|s| s.id).collect();
     let plan = forget::plan(&opened.repository, &ids, UNUSED_SHARE, &context.progress);
     context.progress.clear();
@@ -84,7 +85,9 @@ fn sweep(context: &Context, opened: &mut Opened, share: f64) -> Result<u8, Failu
     let plan = forget::plan(&opened.repository, &[], share, &context.progress)?;
     context.progress.clear();
     tell(context, &plan, false)?;
-    if !plan.is_empty() {
+    if plan.is_empty() {
+        context.progress.clear();
+    } else {
         forget::prune(opened, plan, &context.progress, &stop::asked)?;
     }
     context.progress.clear();

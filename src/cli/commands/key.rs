@@ -79,6 +79,17 @@ fn remove(context: &Context, prefix: &str) -> Result<u8, Failure> {
     let writer = opened.writer()?;
     let id = opened.repository.remove_keyslot(prefix, writer)?;
     opened.remember(&context.progress);
+    let left = opened.repository.keyslots();
+    let passwords = left.iter().filter(|slot| matches!(slot.kdf, Kdf::Argon2id { .. })).count();
+    if passwords == 0 {
+        output::note(
+            "note: no password opens the repository now, only the recovery key: `russet key add` adds one",
+        );
+    } else if passwords == left.len() {
+        output::note(
+            "note: no recovery key is left, only passwords: `russet key recovery` makes one",
+        );
+    }
     said(context, id, "was removed")
 }
 

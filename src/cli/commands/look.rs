@@ -34,7 +34,7 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
         }
         return Ok(0);
     }
-    if shown.is_empty() {
+    if all.is_empty() {
         output::note("No snapshots yet. `russet import FOLDER` takes a Finder or iTunes backup.");
         return Ok(0);
     }
@@ -98,7 +98,9 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
         return categories(context, &opened.repository, &snapshot);
     }
     let mut failed = None;
+    let mut shown_count = 0u64;
     let show = |entry: &Entry| -> std::io::Result<()> {
+        shown_count += 1;
         let result = if context.json() {
             output::message("entry", entry_json(entry))
         } else {
@@ -114,6 +116,14 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
     context.progress.clear();
     match (failed, damaged) {
         (Some(failure), _) => Err(failure),
+        (None, Ok(0)) if shown_count == 0 && args.path.is_some() => {
+            let path = plain(args.path.as_deref().unwrap_or_default());
+            Err(Failure::new(
+                code::FAILED,
+                format!("snapshot {} has nothing below \"{path}\"", snapshot.short_id()),
+            )
+            .next("names are told apart by case; without a path everything is listed"))
+        }
         (None, Ok(0)) => Ok(0),
         (None, Ok(damaged)) => {
             output::note(&format!("{} of the listing could not be read", counted(damaged, "part")));

@@ -9,10 +9,11 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, count, counted, moment, plain};
 use crate::cli::{output, stop};
-use crate::ops::restore::{RestoreOptions, restore as restore_snapshot};
+use crate::ops::restore::{RestoreOptions, check_target, restore as restore_snapshot};
 use crate::snapshot::record::Verdict;
 
 pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
+    check_target(&args.target, &context.location()?)?;
     let opened = context.read()?;
     let snapshot = chosen(&opened, &args.snapshot)?;
     let options = RestoreOptions { target: args.target, zone: TimeZone::system() };

@@ -32,16 +32,18 @@ impl RecoveryKey {
         Ok(Self(Secret::new(draw(ambient)?)))
     }
 
-    /// Reads 24 words; upper case, extra spaces and line ends do not matter.
+    /// Reads 24 words; upper case, extra spaces, line ends and the numbers of a printed sheet do not matter.
     ///
     /// # Errors
     /// They are not a recovery key.
     pub fn parse(words: &str) -> Result<Self, RecoveryError> {
-        let count = words.split_whitespace().count();
+        let is_word = |part: &&str| !part.trim_end_matches('.').bytes().all(|b| b.is_ascii_digit());
+        let words: Vec<&str> = words.split_whitespace().filter(is_word).collect();
+        let count = words.len();
         if count != 24 {
             return Err(RecoveryError::Count(count));
         }
-        let joined = words.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let joined = words.join(" ").to_lowercase();
         let phrase = Zeroizing::new(joined);
         let mnemonic = Mnemonic::from_phrase(&phrase, Language::English)
             .map_err(|_| RecoveryError::Checksum)?;
@@ -71,7 +73,7 @@ mod tests {
         let key = RecoveryKey(Secret::new([0x5a; 32]));
         let words = key.words();
         assert_eq!(words.split(' ').count(), 24);
-        let typed = format!("  {}\n", words.to_uppercase().replace(' ', "\n "));
+        let typed = format!("  {}\n", words.to_uppercase().replace(' ', "\n 7 8. "));
         assert_eq!(RecoveryKey::parse(&typed).unwrap().bytes(), key.bytes());
     }
 
