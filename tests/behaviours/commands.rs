@@ -151,7 +151,8 @@ fn ls_shows_paths_sizes_and_categories() {
         assert!(all.lines().any(|l| l == line), "{line} is not in:\n{all}");
     }
     assert_eq!(ls(&["HomeDomain/Library/"]).lines().count(), 2);
-    assert_eq!(ls(&["HomeDomain/Lib"]), "");
+    let ran = shelf.repository.run(&["ls", "latest", "HomeDomain/Lib"]).code(1);
+    ran.says(&["has nothing below \"HomeDomain/Lib\"", "told apart by case"]);
     let long = ls(&["--long", "CameraRollDomain/Media/w2.JPG"]);
     assert!(long.contains("120000  2026-01-04 00:20  CameraRollDomain/Media/w2.JPG"), "{long}");
     let categories = ls(&["--categories"]);
