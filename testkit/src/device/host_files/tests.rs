@@ -1,3 +1,5 @@
+//! What a host's files look like to the phone: lists, moves and removals answered well and badly.
+
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 use super::*;
 use crate::device::{Preset, Script, State};
