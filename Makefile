@@ -10,8 +10,9 @@ CARGO := scripts/cargo.sh
 help:
 	@echo "make demo     four weeks of a generated phone: saved, listed, verified, restored, compared"
 	@echo "make test     all tests, offline"
-	@echo "make interop  other programs' parsers and the Python reader on what russet restored and stored"
-	@echo "make interop-device  idevicebackup2 and pymobiledevice3 back up and restore the scripted phone"
+	@echo "make interop  other programs' parsers and the Python reader on what russet restored and stored,"
+	@echo "              real clients on the scripted phone"
+	@echo "make interop-device  of that only idevicebackup2 and pymobiledevice3, which back up and restore the scripted phone"
 	@echo "make soak     the tests with full counts: kills, faults, histories"
 	@echo "make bench    figures; write them to benches/results/"
 	@echo "make fuzz     every decoder, FUZZ_SECS=60 seconds each"
@@ -34,6 +35,8 @@ test: fetch
 interop: fetch
 	@scripts/setup.sh interop
 	@scripts/interop.sh
+	@interop/device/idevicebackup2.sh
+	@interop/device/pymobiledevice3.sh
 
 interop-device: fetch
 	$(CARGO) build -p russet-testkit --release --locked --offline
