@@ -42,7 +42,9 @@ have g++ || have c++ || need g++
 have_libclang || need libclang
 case $purpose in
 build) ;;
-interop) have_venv || need python3-venv ;;
+interop)
+    have_venv || need python3-venv
+    have idevicebackup2 || need libimobiledevice-utils ;;
 soak) if [ "$(uname -s)" = Linux ] && ! have strace; then need strace; fi ;;
 *) echo "usage: setup.sh [interop|soak]" >&2; exit 2 ;;
 esac
@@ -52,6 +54,7 @@ if [ "$(uname -s)" = Darwin ]; then
     echo "setup: missing:$missing" >&2
     echo "  install the Xcode command line tools: xcode-select --install" >&2
     echo "  and, if libclang is still missing:    brew install llvm" >&2
+    echo "  and, for interop:                     brew install libimobiledevice" >&2
     exit 1
 fi
 
