@@ -3,4 +3,5 @@
 //! Invariant: a source is read, never written to; everything it says is hostile until checked. What was captured becomes a
 //! snapshot only when the source was read to its end.
 
+pub mod device;
 pub mod folder;

@@ -38,15 +38,17 @@ const SEAM: &str = "observe";
 const LEAVES: &[&str] = &["chunker/src/", "store/src/"];
 
 /// A heavy crate and where it may be used.
-const HEAVY: &[(&str, &str)] = &[
-    ("clap", "src/cli/"),
-    ("clap_complete", "src/cli/"),
-    ("comfy_table", "src/cli/"),
-    ("indicatif", "src/cli/"),
-    ("rpassword", "src/cli/"),
-    ("plist", "src/apple/"),
-    ("rusqlite", "src/apple/"),
-    ("rocksdb", "store/src/index/rocks"),
+const HEAVY: &[(&str, &[&str])] = &[
+    ("clap", &["src/cli/"]),
+    ("clap_complete", &["src/cli/"]),
+    ("comfy_table", &["src/cli/"]),
+    ("indicatif", &["src/cli/"]),
+    ("rpassword", &["src/cli/"]),
+    ("plist", &["src/apple/", "src/capture/device/"]),
+    ("rusqlite", &["src/apple/"]),
+    ("idevice", &["src/capture/device/"]),
+    ("tokio", &["src/capture/device/"]),
+    ("rocksdb", &["store/src/index/rocks"]),
 ];
 
 /// Holds `src/`, `chunker/` and `store/` to the map.
@@ -79,12 +81,13 @@ pub(crate) fn heavy_crate_is_in_its_room(source: &Source) -> Vec<String> {
     if !["src/", "store/src/", "chunker/src/"].iter().any(|room| source.path.starts_with(room)) {
         return Vec::new();
     }
-    let strangers = HEAVY.iter().filter(|(_, home)| !source.path.starts_with(home));
+    let at_home = |homes: &[&str]| homes.iter().any(|home| source.path.starts_with(home));
+    let strangers = HEAVY.iter().filter(|(_, homes)| !at_home(homes));
     let mut findings = Vec::new();
-    for (name, home) in strangers {
+    for (name, homes) in strangers {
         for (line, code) in source.shipped() {
             if uses_crate(code, name) {
-                let what = format!("`{name}` is used in {home} only");
+                let what = format!("`{name}` is used in {} only", homes.join(" and "));
                 findings.push(finding(source, line, &what));
             }
         }
