@@ -45,7 +45,9 @@ interop-device: fetch
 
 soak: fetch
 	@scripts/setup.sh soak
-	RUSSET_SOAK=1 $(CARGO) test --workspace --release --locked --offline
+	@rm -f "$$(scripts/target_dir.sh)/soak-figures.txt"
+	RUSSET_SOAK="$$(scripts/target_dir.sh)/soak-figures.txt" $(CARGO) test --workspace --release --locked --offline
+	@cat "$$(scripts/target_dir.sh)/soak-figures.txt"
 
 bench: fetch
 	@scripts/bench.sh

@@ -5,8 +5,8 @@
 //! next one finds what is in them.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::backend::{BackendError, Lock};
 use crate::config::Purpose;
@@ -79,8 +79,9 @@ pub struct Session<'r> {
     tree: Mutex<PackBuilder>,
     written: Mutex<BTreeMap<PackId, PackListing>>,
     latched: Mutex<bool>,
-    /// Buffers of packs that were written: at most one for each thread that writes.
+    /// Buffers of packs that were written, at most as many as there are turns.
     rooms: Mutex<Vec<Vec<u8>>>,
+    turns: Turns,
     totals: Totals,
     pack_target: usize,
     doubting: bool,
@@ -103,6 +104,7 @@ impl<'r> Session<'r> {
             written: Mutex::default(),
             latched: Mutex::new(false),
             rooms: Mutex::default(),
+            turns: Turns::default(),
             totals: Totals::default(),
             pack_target: pack_target(stored),
             doubting: false,
@@ -196,10 +198,14 @@ impl<'r> Session<'r> {
         let full = {
             let mut builder = lock(self.builder(pack_type));
             builder.push(blob);
-            (builder.file_len() >= self.pack_target)
-                .then(|| std::mem::replace(&mut *builder, PackBuilder::new(pack_type)))
+            // The turn is waited for with the builder locked: whoever has more for this pack waits as well, so that a slow
+            // drive holds up the work and does not pile it up in memory.
+            (builder.file_len() >= self.pack_target).then(|| {
+                let turn = self.turns.take();
+                (turn, std::mem::replace(&mut *builder, PackBuilder::new(pack_type)))
+            })
         };
-        if let Some(full) = full {
+        if let Some((_turn, full)) = full {
             self.write_pack(full)?;
         }
         Ok(id)
@@ -311,6 +317,40 @@ impl<'r> Session<'r> {
             return Err(SessionError::Absent { count: absent });
         }
         Ok(self.repository.put_snapshot(&file, content)?)
+    }
+}
+
+/// How many packs are sealed and written at once: one more than there are cores, for one of them waits for the drive.
+struct Turns {
+    free: Mutex<usize>,
+    given_back: Condvar,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { free: Mutex::new(cores.min(8) + 1), given_back: Condvar::new() }
+    }
+}
+
+/// Given back when it is dropped.
+struct Turn<'t>(&'t Turns);
+
+impl Turns {
+    fn take(&self) -> Turn<'_> {
+        let mut free = lock(&self.free);
+        while *free == 0 {
+            free = self.given_back.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        Turn(self)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.free) += 1;
+        self.0.given_back.notify_one();
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use russet_testkit::{FakeBackup, Random};
 
-use super::drive::{Drive, Ran, UDID, copy_over, noise, run, run_well, soak, week};
+use super::drive::{Drive, Ran, UDID, copy_over, noise, run, run_well, soak, tell_soak, week};
 
 /// A repository as it was before the command that is cut short, the command, and what must come back after it.
 struct Scene {
@@ -129,27 +129,37 @@ fn moments(duration: Duration, count: u32, seed: u64) -> impl Iterator<Item = Du
     (0..count).map(move |at| duration.mul_f64((f64::from(at) + random.unit()) / f64::from(count)))
 }
 
-fn assert_killed_at_any_moment(scene: &Scene, seed: u64) {
+/// Kills the command until `count` kills have hit it alive.
+fn assert_killed_at_any_moment(what: &str, scene: &Scene, count: u32, seed: u64) {
     let duration = scene.duration();
-    let count = if soak() { 100 } else { 8 };
-    let mut killed = 0;
-    for moment in moments(duration, count, seed) {
-        scene.reset();
-        killed += u32::from(kill_after(&mut scene.command(), moment));
-        scene.assert_survived(&format!("killed after {moment:?} of {duration:?}"));
+    let (mut killed, mut tried) = (0, 0);
+    // A command that is quicker this time than when it was measured ends before a late kill.
+    for round in 0..4 {
+        for moment in moments(duration, count, seed + 100 * round) {
+            if killed == count {
+                break;
+            }
+            scene.reset();
+            tried += 1;
+            killed += u32::from(kill_after(&mut scene.command(), moment));
+            scene.assert_survived(&format!("killed after {moment:?} of {duration:?}"));
+        }
     }
-    assert!(killed * 4 >= count, "killed {killed} times of {count}");
+    assert_eq!(killed, count, "kills of {tried} that hit a living process");
+    tell_soak(&format!("{what}: {killed} kills at random moments hit it at work ({tried} tried)"));
 }
 
 #[test]
 fn an_import_killed_at_any_moment_costs_nothing() {
-    assert_killed_at_any_moment(&Scene::import(), 1);
+    let count = if soak() { 200 } else { 8 };
+    assert_killed_at_any_moment("import", &Scene::import(), count, 1);
 }
 
 #[test]
 fn a_forget_and_prune_killed_at_any_moment_costs_nothing() {
-    assert_killed_at_any_moment(&Scene::forget(), 2);
-    assert_killed_at_any_moment(&Scene::prune(), 3);
+    let count = if soak() { 100 } else { 6 };
+    assert_killed_at_any_moment("forget --prune", &Scene::forget(), count, 2);
+    assert_killed_at_any_moment("prune", &Scene::prune(), count, 3);
 }
 
 /// Bytes of packs in a repository, which may be changing.
@@ -267,8 +277,8 @@ const WRITING: [&str; 9] = [
     "ftruncate",
 ];
 
-fn assert_killed_at_any_call(scene: &Scene, at_most: u64) {
-    let mut killed = 0;
+fn assert_killed_at_any_call(what: &str, scene: &Scene, at_most: u64) {
+    let (mut killed, mut tried) = (0, 0);
     for (call, count) in counts(scene, &WRITING) {
         for when in sample(count, at_most) {
             scene.reset();
@@ -276,24 +286,26 @@ fn assert_killed_at_any_call(scene: &Scene, at_most: u64) {
             let inject = format!("inject={call}:signal=KILL:when={when}");
             let ran = run(&mut scene.traced(&["-o", "/dev/null", "-e", &trace, "-e", &inject]));
             killed += u32::from(ran.code.is_none());
+            tried += 1;
             scene.assert_survived(&format!("killed at {call} {when} of {count}"));
         }
     }
     assert!(killed > 8, "killed {killed} times");
+    tell_soak(&format!("{what}: {killed} kills at a system call ({tried} calls tried)"));
 }
 
 #[test]
 fn an_import_killed_at_any_system_call_costs_nothing() {
     if strace_is_there() {
-        assert_killed_at_any_call(&Scene::import(), 5);
+        assert_killed_at_any_call("import", &Scene::import(), 5);
     }
 }
 
 #[test]
 fn a_forget_and_prune_killed_at_any_system_call_costs_nothing() {
     if strace_is_there() {
-        assert_killed_at_any_call(&Scene::forget(), 2);
-        assert_killed_at_any_call(&Scene::prune(), 3);
+        assert_killed_at_any_call("forget --prune", &Scene::forget(), 2);
+        assert_killed_at_any_call("prune", &Scene::prune(), 3);
     }
 }
 
@@ -331,6 +343,7 @@ fn a_system_that_refuses_to_write_costs_nothing_and_is_told() {
     for code in [1, 16] {
         assert!(codes.contains(&code), "code {code} was never seen: {codes:?}");
     }
+    tell_soak(&format!("import and prune: {} refused system calls", codes.len()));
 }
 
 #[test]

@@ -35,6 +35,18 @@ pub(super) fn soak() -> bool {
     std::env::var_os("RUSSET_SOAK").is_some()
 }
 
+/// Adds a figure to the report of a long run: RUSSET_SOAK names its file if it has a slash.
+pub(super) fn tell_soak(line: &str) {
+    let Some(report) = std::env::var_os("RUSSET_SOAK").map(std::path::PathBuf::from) else {
+        return;
+    };
+    if report.components().count() < 2 {
+        return;
+    }
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(report).unwrap();
+    std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).unwrap();
+}
+
 /// Noise of a seed.
 pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];

@@ -17,7 +17,7 @@ use russet_store::ids::RecordId;
 use russet_testkit::damage::{all_files, flip_bit, remove, truncate};
 use russet_testkit::{FakeBackup, Random};
 
-use super::drive::{Drive, UDID, copy_over, noise, soak};
+use super::drive::{Drive, UDID, copy_over, noise, soak, tell_soak};
 
 const STEP_COUNT: usize = 20;
 const FILE_COUNT: usize = 12;
@@ -221,4 +221,7 @@ fn whatever_happened_every_snapshot_that_was_kept_comes_back() {
         }));
         assert!(lived.is_ok(), "see above; history {seed}:\n  {}", life.told.join("\n  "));
     }
+    tell_soak(&format!(
+        "random histories of import, restore, forget, prune: {count}, {STEP_COUNT} steps each"
+    ));
 }
