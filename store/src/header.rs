@@ -22,10 +22,11 @@ pub enum Kind {
     Segment,
     Snapshot,
     Log,
+    Draft,
 }
 
 impl Kind {
-    const ALL: [(Self, u8); 7] = [
+    const ALL: [(Self, u8); 8] = [
         (Self::Config, 1),
         (Self::Keyslot, 2),
         (Self::Keyring, 3),
@@ -33,6 +34,7 @@ impl Kind {
         (Self::Segment, 5),
         (Self::Snapshot, 6),
         (Self::Log, 7),
+        (Self::Draft, 8),
     ];
 
     /// The number in the format.

@@ -112,6 +112,10 @@ id! {
     /// A writer: 16 random bytes that a host keeps for one repository (docs/format.md §10).
     WriterId, 16
 }
+id! {
+    /// A draft: 16 random bytes (docs/format.md §13).
+    DraftId, 16
+}
 
 /// BLAKE3 of a file's bytes: what its name must be.
 #[must_use]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backend::{Listed, Name};
 use crate::header::Kind;
-use crate::ids::{PackId, RecordId};
+use crate::ids::{DraftId, PackId, RecordId};
 
 /// The three places of a file with copies; the first is the file itself.
 pub const COPY_ROOTS: [&str; 3] = ["", "copy1/", "copy2/"];
@@ -46,7 +46,7 @@ impl Room {
             Kind::Keyslot | Kind::Keyring => Some(Self::Keys),
             Kind::Snapshot => Some(Self::Snapshots),
             Kind::Log => Some(Self::Log),
-            Kind::Config | Kind::Pack | Kind::Segment => None,
+            Kind::Config | Kind::Pack | Kind::Segment | Kind::Draft => None,
         }
     }
 }
@@ -68,6 +68,15 @@ pub fn pack_name(id: &PackId) -> Name {
 #[must_use]
 pub fn segment_name(id: &RecordId) -> Name {
     name(&format!("index/{id}"))
+}
+
+/// Folder of drafts.
+pub const DRAFTS: &str = "drafts";
+
+/// A checkpoint of a draft.
+#[must_use]
+pub fn draft_name(id: &DraftId, number: u64) -> Name {
+    name(&format!("{DRAFTS}/{id}/{number:016x}"))
 }
 
 /// The three names of a file in a room with copies.
@@ -111,6 +120,8 @@ pub struct Inventory {
     pub rooms: BTreeMap<(Room, RecordId), CopiesListed>,
     /// Copies of the config.
     pub config: CopiesListed,
+    /// Checkpoints of drafts and the lengths of their files.
+    pub drafts: BTreeMap<DraftId, BTreeMap<u64, u64>>,
     /// Documents.
     pub documents: BTreeSet<String>,
     /// Names that are not ours.
@@ -163,7 +174,19 @@ impl Inventory {
         if let Some(id) = file.name.strip_prefix("index/").and_then(RecordId::parse) {
             return self.segments.insert(id, file.len).is_none();
         }
+        if let Some(rest) = file.name.strip_prefix("drafts/") {
+            return self.take_draft(rest, file.len).is_some();
+        }
         document_name(&file.name).is_some_and(|_| self.documents.insert(file.name.clone()))
+    }
+
+    fn take_draft(&mut self, rest: &str, len: u64) -> Option<()> {
+        let (id, number) = rest.split_once('/')?;
+        let id = DraftId::parse(id)?;
+        let parsed = u64::from_str_radix(number, 16).ok()?;
+        (format!("{parsed:016x}") == number).then_some(())?;
+        self.drafts.entry(id).or_default().insert(parsed, len);
+        Some(())
     }
 
     /// The ids in a room.
@@ -184,7 +207,10 @@ mod tests {
     fn every_name_is_sorted_back_into_its_room_and_foreign_ones_are_counted() {
         let pack = PackId::decode([0xab; 32]);
         let record = RecordId::decode([0xcd; 32]);
+        let draft = DraftId::decode([7; 16]);
         let mut files = vec![
+            listed(draft_name(&draft, 10).to_string(), 9),
+            listed(format!("drafts/{draft}/+00000000000000b"), 9),
             listed(pack_name(&pack).to_string(), 1),
             listed(segment_name(&record).to_string(), 2),
             listed("RUSSET.txt".to_owned(), 3),
@@ -201,6 +227,7 @@ mod tests {
         assert_eq!(inventory.rooms[&(Room::Log, record)], CopiesListed([Some(5); 3]));
         assert_eq!(inventory.config, CopiesListed([Some(6); 3]));
         assert_eq!(inventory.documents.len(), 2);
-        assert_eq!(inventory.foreign_count, 3);
+        assert_eq!(inventory.drafts, BTreeMap::from([(draft, BTreeMap::from([(10, 9)]))]));
+        assert_eq!(inventory.foreign_count, 4);
     }
 }

@@ -1,15 +1,17 @@
 //! A repository: opening it with a secret, and the keys, records and packs that are then at hand.
 //!
 //! Invariant: what a damaged or missing file can be spared for is read without it, with a remark; nothing here writes but
-//! [`create`], [`Repository::append`], [`Repository::add_keyslot`], [`Repository::mend`]. The boundary of encryption
-//! is this type: outside it bytes are plain, in a [`Backend`] they are sealed.
+//! [`create`], [`Repository::append`], [`Repository::add_keyslot`], [`Repository::mend`] and what deals with drafts. The boundary
+//! of encryption is this type: outside it bytes are plain, in a [`Backend`] they are sealed.
 
 mod create;
+mod drafts;
 mod fetch;
 mod keyslots;
 mod unlock;
 
 pub use create::{CreateOptions, Created, create};
+pub use drafts::Checkpoint;
 pub use fetch::{FetchError, PackCheck};
 pub use keyslots::RemoveError;
 pub use unlock::LockedRepository;

@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::ids::{BlobId, PackId, RecordId};
-use crate::layout::{Inventory, Room, copy_dirs, pack_name};
+use crate::layout::{DRAFTS, Inventory, Room, copy_dirs, pack_name};
 use crate::pack::{Entry, PackType};
 use crate::repository::{FetchError, Repository, RepositoryError};
 use crate::seal::BlobType;
@@ -58,6 +58,9 @@ pub enum SweepError {
         /// How many.
         count: usize,
     },
+    /// A draft that was not there when the repository was opened.
+    #[error("somebody else began to back up a phone meanwhile: nothing is deleted")]
+    NewDraft,
     /// A folder could not be listed, so nobody knows what is in it.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -141,6 +144,10 @@ fn everything_was_listed(repository: &Repository) -> Result<(), SweepError> {
                 |key: &(Room, RecordId)| repository.with_inventory(|i| i.rooms.contains_key(key));
             unknown.extend(listed.rooms.into_keys().filter(|key| !is_known(key)).map(|(_, id)| id));
         }
+    }
+    let drafts = Inventory::sort(&list(DRAFTS)?).drafts;
+    if drafts.keys().any(|draft| !repository.with_inventory(|i| i.drafts.contains_key(draft))) {
+        return Err(SweepError::NewDraft);
     }
     match unknown.first() {
         None => Ok(()),

@@ -86,11 +86,27 @@ fn whole_snapshots(repository: &Repository) -> Result<HashSet<RecordId>, Broken>
         }
         whole.insert(snapshot.id);
     }
+    checkpoint_blobs(repository)?;
     repository.all_records_readable().map_err(|error| error.to_string())?;
     match repository.missing_links().first() {
         Some(link) => Err(format!("record {link} is missing")),
         None => Ok(whole),
     }
+}
+
+/// How many blobs the newest checkpoint of the only draft names, after reading every one of them; 0: there is no draft.
+fn checkpoint_blobs(repository: &Repository) -> Result<usize, Broken> {
+    let (drafts, lost) = repository.drafts();
+    let Some(newest) = drafts.first() else { return Ok(0) };
+    if drafts.len() + lost.len() != 1 {
+        return Err(format!("{} drafts, and {} that do not open", drafts.len(), lost.len()));
+    }
+    let blobs: Vec<BlobId> = serde_json::from_slice(&newest.content).unwrap();
+    for blob in &blobs {
+        let read = repository.blob(blob, BlobType::Data);
+        read.map_err(|error| format!("checkpoint {} lost a blob: {error}", newest.number))?;
+    }
+    Ok(blobs.len())
 }
 
 /// A repository with two snapshots that share blobs, all of it durable.
@@ -190,6 +206,67 @@ fn a_backup_cut_at_any_call_costs_no_finished_snapshot() {
     let cut = Cut { base: &base, ambient: &ambient, work: &work, promised: &promised };
     let moments = cut.at_every_call();
     assert!(moments > 200, "{moments} moments only: the calls were not reached");
+}
+
+#[test]
+fn a_draft_cut_at_any_call_is_one_of_its_checkpoints() {
+    let ambient: Arc<dyn Ambient> = Arc::new(Seeded::new(5));
+    let (base, promised) = base(&ambient);
+    let repository = open(&Arc::new(base.crash(0)), &ambient).unwrap();
+    let draft = repository.new_draft().unwrap();
+    drop(repository);
+    let work = |repository: &Repository| {
+        let session = Session::begin(repository, None)?;
+        let mut blobs = Vec::new();
+        for number in 30..36 {
+            blobs.push(session.put(BlobType::Data, plaintext(number))?);
+            if number % 2 == 1 {
+                session.settle()?;
+                repository.put_checkpoint(draft, &serde_json::to_vec(&blobs)?)?;
+            }
+        }
+        repository.remove_draft(draft)?;
+        Ok(Vec::new())
+    };
+    let cut = Cut { base: &base, ambient: &ambient, work: &work, promised: &promised };
+    assert!(cut.at_every_call() > 100);
+}
+
+#[test]
+fn the_newest_checkpoint_of_a_draft_counts_until_the_draft_is_removed() {
+    let ambient: Arc<dyn Ambient> = Arc::new(Seeded::new(7));
+    let memory = Arc::new(base(&ambient).0);
+    let repository = open(&memory, &ambient).unwrap();
+    let draft = repository.new_draft().unwrap();
+    for (number, content) in [(1, b"[1]"), (2, b"[2]"), (3, b"[3]")] {
+        assert_eq!(repository.put_checkpoint(draft, content).unwrap(), number);
+    }
+    let seen = |repository: &Repository| {
+        repository
+            .drafts()
+            .0
+            .into_iter()
+            .map(|c| (c.draft, c.number, c.content))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&repository), [(draft, 3, b"[3]".to_vec())]);
+    assert_eq!(seen(&open(&memory, &ambient).unwrap()), [(draft, 3, b"[3]".to_vec())]);
+    repository.remove_draft(draft).unwrap();
+    assert_eq!(seen(&repository), []);
+    assert_eq!(seen(&open(&memory, &ambient).unwrap()), []);
+    assert!(memory.list("drafts").unwrap().files.is_empty());
+}
+
+#[test]
+fn nothing_is_swept_while_another_draft_has_appeared() {
+    let ambient: Arc<dyn Ambient> = Arc::new(Seeded::new(6));
+    let (memory, _) = base(&ambient);
+    let memory = Arc::new(memory);
+    let [ours, theirs] = [(); 2].map(|()| open(&memory, &ambient).unwrap());
+    theirs.put_checkpoint(theirs.new_draft().unwrap(), b"[]").unwrap();
+    let refused = sweep::plan(&ours, &HashSet::new(), 0.0);
+    assert!(matches!(refused, Err(sweep::SweepError::NewDraft)), "{refused:?}");
+    assert!(sweep::plan(&theirs, &HashSet::new(), 0.0).is_ok());
 }
 
 #[test]
