@@ -11,6 +11,10 @@ pub enum Phase {
     Looking,
     /// Reading and storing files.
     Storing,
+    /// The phone prepares its backup; it may ask for its passcode.
+    Preparing,
+    /// The phone sends its files.
+    Receiving,
     /// Writing the listing and the record.
     Committing,
     /// Writing files back.
@@ -23,6 +27,17 @@ pub enum Phase {
     Repacking,
 }
 
+/// Something that only a person at the phone can do. The work waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// Unlock the phone.
+    Unlock,
+    /// Tap Trust, and enter the passcode.
+    Trust,
+    /// Enter the passcode, if the phone asks for it.
+    Passcode,
+}
+
 /// Told by long work.
 pub trait Observer: Sync {
     /// A part begins, with what is known of its size.
@@ -33,6 +48,10 @@ pub trait Observer: Sync {
     fn problem(&self, item: &str, why: &str);
     /// Something a person should know, which costs nothing.
     fn remark(&self, text: &str);
+    /// How much of this part is done, 0 to 1, where only somebody else knows how much there is.
+    fn share(&self, _done: f64) {}
+    /// Somebody has to do something at the phone. Told once each time.
+    fn prompt(&self, _prompt: Prompt) {}
 }
 
 /// Keeps what it is told; for tests and for callers that look afterwards.
@@ -48,6 +67,8 @@ pub struct Told {
     pub problems: Vec<(String, String)>,
     /// Remarks.
     pub remarks: Vec<String>,
+    /// What a person was asked to do.
+    pub prompts: Vec<Prompt>,
     /// Bytes done.
     pub len: u64,
     /// Items done.
@@ -82,5 +103,9 @@ impl Observer for Collecting {
 
     fn remark(&self, text: &str) {
         self.with(|told| told.remarks.push(text.to_owned()));
+    }
+
+    fn prompt(&self, prompt: Prompt) {
+        self.with(|told| told.prompts.push(prompt));
     }
 }

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{format, output};
-use crate::observe::{Observer, Phase};
+use crate::observe::{Observer, Phase, Prompt};
 
 /// Tells a person or a program how far the work is.
 pub(super) struct Progress {
@@ -30,6 +30,8 @@ struct State {
     total_count: u64,
     len: u64,
     count: u64,
+    /// Share done, where the phone tells it.
+    share: Option<f64>,
     problem_count: u64,
 }
 
@@ -53,6 +55,7 @@ impl Progress {
             total_count: 0,
             len: 0,
             count: 0,
+            share: None,
             problem_count: 0,
         };
         Self { json, quiet: quiet || no_progress, verbose, bar, state: Mutex::new(state) }
@@ -81,6 +84,8 @@ fn word(phase: Phase) -> &'static str {
     match phase {
         Phase::Looking => "Looking",
         Phase::Storing => "Storing",
+        Phase::Preparing => "Preparing on the phone",
+        Phase::Receiving => "Receiving",
         Phase::Committing => "Finishing",
         Phase::Restoring => "Restoring",
         Phase::CheckingPacks => "Checking packs",
@@ -98,6 +103,11 @@ impl State {
             (self.count, self.total_count)
         };
         let elapsed = self.started.elapsed();
+        if let Some(share) = self.share {
+            let known = share > 0.05 || (share > 0.0 && elapsed > Duration::from_secs(10));
+            let left = elapsed.as_secs_f64() * (1.0 - share) / share;
+            return known.then(|| Duration::try_from_secs_f64(left).ok()).flatten();
+        }
         if done == 0 || total <= done || (done < total / 20 && elapsed < Duration::from_secs(10)) {
             return None;
         }
@@ -108,7 +118,10 @@ impl State {
 
     fn text(&self) -> String {
         let mut text = word(self.phase).to_owned();
-        if self.total_len > 0 {
+        if let Some(share) = self.share {
+            let (len, count) = (format::bytes(self.len), format::count(self.count));
+            text = format!("{text}  {:.0}%  {len} in {count} files so far", share * 100.0);
+        } else if self.total_len > 0 {
             text = format!(
                 "{text}  {} of {}",
                 format::bytes(self.len.min(self.total_len)),
@@ -134,7 +147,7 @@ impl Observer for Progress {
             let now = Instant::now();
             (state.phase, state.started, state.total_len, state.total_count) =
                 (phase, now, total_len, total_count);
-            (state.len, state.count) = (0, 0);
+            (state.len, state.count, state.share) = (0, 0, None);
             state.text()
         });
         if total_len > 0 {
@@ -162,6 +175,7 @@ impl Observer for Progress {
                 json!({
                     "phase": word(state.phase).to_lowercase(), "bytes_done": state.len, "total_bytes": state.total_len,
                     "items_done": state.count, "total_items": state.total_count,
+                    "percent_done": state.share,
                     "seconds_remaining": state.left().map(|d| d.as_secs()),
                 })
             });
@@ -194,6 +208,31 @@ impl Observer for Progress {
             let _ = output::message("remark", json!({ "text": text }));
         } else if !self.quiet {
             self.say(&format!("note: {}", format::plain(text)));
+        }
+    }
+
+    fn share(&self, done: f64) {
+        let text = self.with(|state| {
+            state.share = Some(done.clamp(0.0, 1.0));
+            state.text()
+        });
+        self.bar.set_message(text);
+    }
+
+    fn prompt(&self, prompt: Prompt) {
+        let (kind, text) = match prompt {
+            Prompt::Unlock => ("unlock_phone", "unlock the iPhone"),
+            Prompt::Trust => {
+                ("trust_on_phone", "tap Trust on the iPhone and enter its passcode there")
+            }
+            Prompt::Passcode => {
+                ("passcode_on_phone", "if the iPhone asks for its passcode, enter it there")
+            }
+        };
+        if self.json {
+            let _ = output::message("prompt", json!({ "kind": kind, "text": text }));
+        } else {
+            self.say(&format!("▸ {text}"));
         }
     }
 }

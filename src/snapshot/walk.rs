@@ -193,7 +193,7 @@ fn visit_ids<E: From<TreeError>>(
     Ok(())
 }
 
-fn read_list(repository: &Repository, id: BlobId, depth: u8) -> Result<Vec<BlobId>, TreeError> {
+pub(super) fn read_list(repository: &Repository, id: BlobId, depth: u8) -> Result<Vec<BlobId>, TreeError> {
     let blob = repository.blob(&id, BlobType::Tree)?;
     decode_list(&blob, depth).map_err(|source| TreeError::Node { id, source })
 }
@@ -228,6 +228,16 @@ impl BlobWalk {
         self.add_node(repository, root, LEVEL_MAX + 1, problem);
     }
 
+    /// Adds all blobs of one file.
+    pub fn add_content(
+        &mut self,
+        repository: &Repository,
+        content: &Content,
+        problem: &mut dyn FnMut(TreeError),
+    ) {
+        self.add_ids(repository, content.depth, &content.ids, problem);
+    }
+
     fn add_node(
         &mut self,
         r: &Repository,
@@ -242,7 +252,7 @@ impl BlobWalk {
             Ok(Node::Leaf(entries)) => {
                 for entry in entries {
                     if let super::What::File(content) = &entry.what {
-                        self.add_ids(r, content.depth, &content.ids, problem);
+                        self.add_content(r, content, problem);
                     }
                 }
             }

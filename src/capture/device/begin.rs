@@ -1,0 +1,168 @@
+//! Where a capture begins: an interrupted draft that is gone on with, or a new one over the best base.
+//!
+//! Invariant: a base is whole: its listing was read and every blob of it stands in a listed pack, else the phone is asked for
+//! everything. What a phone sent is never thrown away while it can still be gone on with.
+
+use russet_store::ids::DraftId;
+use russet_store::repository::{Repository, RepositoryError};
+
+use super::connect::same_udid;
+use super::draft::{Draft, DraftTree};
+use super::host::STATUS;
+use super::record::{self, Base, DraftRecord};
+use crate::observe::Observer;
+use crate::snapshot::Snapshot;
+use crate::snapshot::record::Verdict;
+use crate::snapshot::walk::BlobWalk;
+
+/// After so many failures of the phone on one draft it is begun anew.
+const FAILURE_COUNT_MAX: u32 = 2;
+
+/// A draft to make a capture in.
+pub struct Begun {
+    /// Its id.
+    pub id: DraftId,
+    /// Its record as it was last saved, or fresh.
+    pub record: DraftRecord,
+    /// What stands in it.
+    pub draft: Draft,
+    /// Whether an interrupted capture is gone on with.
+    pub is_resumed: bool,
+}
+
+/// Finds the draft to go on with, or begins one. Drafts that are of no more use are removed.
+///
+/// # Errors
+/// The repository cannot be written to.
+pub fn begin(
+    repository: &Repository,
+    snapshots: &[Snapshot],
+    udid: &str,
+    restart: bool,
+    observer: &dyn Observer,
+) -> Result<Begun, RepositoryError> {
+    let of_phone: Vec<&Snapshot> =
+        snapshots.iter().filter(|s| same_udid(&s.record.udid, udid)).collect();
+    let newest_capture =
+        of_phone.iter().filter(|s| s.record.kind != "folder").map(|s| s.record.captured).max();
+    let (drafts, _) = record::all(repository);
+    let mut resumed = None;
+    for found in drafts.into_iter().filter(|d| same_udid(&d.record.udid, udid)) {
+        let stale = newest_capture.is_some_and(|captured| captured >= found.record.saved);
+        let failed = found.record.failure_count >= FAILURE_COUNT_MAX;
+        if restart || stale || failed || resumed.is_some() {
+            if failed && !restart {
+                observer.remark(&format!(
+                    "the phone ended with an error {} times on what it had sent so far: it is asked for everything since the last snapshot again",
+                    found.record.failure_count
+                ));
+            }
+            repository.remove_draft(found.id)?;
+            continue;
+        }
+        match record::load(repository, &found.record) {
+            Ok(draft) => {
+                let (id, record) = (found.id, found.record);
+                resumed = Some(Begun { id, record, draft, is_resumed: true });
+            }
+            Err(error) => {
+                observer.remark(&format!(
+                    "an interrupted backup cannot be gone on with and is begun anew: {error}"
+                ));
+                repository.remove_draft(found.id)?;
+            }
+        }
+    }
+    match resumed {
+        Some(begun) => Ok(begun),
+        None => fresh(repository, &of_phone, udid, observer),
+    }
+}
+
+fn fresh(
+    repository: &Repository,
+    of_phone: &[&Snapshot],
+    udid: &str,
+    observer: &dyn Observer,
+) -> Result<Begun, RepositoryError> {
+    let (base, mut draft) = match best_base(of_phone) {
+        Some(snapshot) => load_base(repository, snapshot, observer),
+        None => (None, Draft::over(DraftTree::new())),
+    };
+    let last = of_phone.iter().filter(|s| s.record.kind != "folder").max_by_key(|s| s.record.captured);
+    if base.is_some() && last.is_some_and(|s| s.record.verdict == Verdict::Incomplete) {
+        observer.remark(
+            "the last backup of this phone was incomplete: the phone is asked for everything",
+        );
+        // Without it the phone makes a full backup. It was a file, so that removing it cannot fail.
+        let _ = draft.remove(STATUS);
+    }
+    let now = i64::try_from(repository.ambient().now_secs()).unwrap_or(i64::MAX);
+    let record = DraftRecord {
+        v: 1,
+        udid: udid.to_owned(),
+        base,
+        edits: Vec::new(),
+        started: now,
+        saved: now,
+        received_len: 0,
+        failure_count: 0,
+        failed: Vec::new(),
+        russet: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Ok(Begun { id: repository.new_draft()?, record, draft, is_resumed: false })
+}
+
+/// The newest complete snapshot that was captured from the phone; only without one, the newest import.
+fn best_base<'s>(of_phone: &[&'s Snapshot]) -> Option<&'s Snapshot> {
+    let newest = |captured: bool| {
+        of_phone
+            .iter()
+            .filter(|s| s.is_good() && (s.record.kind != "folder") == captured)
+            .max_by_key(|s| (s.record.backup_time, s.record.captured, s.id))
+            .copied()
+    };
+    newest(true).or_else(|| newest(false))
+}
+
+fn load_base(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    observer: &dyn Observer,
+) -> (Option<Base>, Draft) {
+    let base = Base { snapshot: snapshot.id, tree: snapshot.record.tree };
+    let loaded = record::over_base(repository, Some(&base));
+    let why = match loaded {
+        Ok(draft) => match absent_count(repository, &base) {
+            0 => {
+                if snapshot.record.kind == "folder" {
+                    observer.remark(&format!(
+                        "this phone was never backed up here: what changed since the imported backup {} is asked for",
+                        snapshot.short_id()
+                    ));
+                }
+                return (Some(base), draft);
+            }
+            count => format!("{count} pieces of it are missing"),
+        },
+        Err(error) => error.to_string(),
+    };
+    observer.remark(&format!(
+        "snapshot {} is damaged ({why}): the phone is asked for everything",
+        snapshot.short_id()
+    ));
+    (None, Draft::over(DraftTree::new()))
+}
+
+/// How many blobs of a base are in no listed pack.
+fn absent_count(repository: &Repository, base: &Base) -> usize {
+    let mut walk = BlobWalk::default();
+    let mut count = 0;
+    walk.add(repository, base.tree, &mut |_| count += 1);
+    let ids: Vec<_> = walk.data.into_iter().collect();
+    for batch in ids.chunks(4096) {
+        // An index that cannot be asked knows of nothing.
+        count += repository.absent(batch).map_or(batch.len(), |absent| absent.len());
+    }
+    count
+}

@@ -1,0 +1,177 @@
+//! What a checkpoint of a draft says (docs/format.md §13).
+//!
+//! Invariant: the draft is the files of Apple's that its base shows, and then the edits, in their order; whoever has this record
+//! has everything of the draft that was durable when it was written.
+
+use russet_store::ids::{BlobId, DraftId, RecordId};
+use russet_store::repository::Repository;
+use russet_store::seal::BlobType;
+use serde::{Deserialize, Serialize};
+
+use super::draft::{Draft, DraftError, DraftTree, Edit, JournalError, journal};
+use crate::snapshot::walk::{BlobWalk, TreeError};
+use crate::snapshot::{Entry, TreeWalk};
+
+/// Most files that a record names of those the phone could not read.
+pub const FAILED_COUNT_MAX: usize = 200;
+
+/// The snapshot that a draft began as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The snapshot.
+    pub snapshot: RecordId,
+    /// Root of its tree.
+    pub tree: BlobId,
+}
+
+/// The record's JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DraftRecord {
+    /// Version of this JSON, 1.
+    pub v: u32,
+    /// The phone.
+    pub udid: String,
+    /// What it began as; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+    /// Pieces of the journal, blobs of type `tree`.
+    pub edits: Vec<BlobId>,
+    /// When the capture began, Unix seconds.
+    pub started: i64,
+    /// When this was written, Unix seconds.
+    pub saved: i64,
+    /// Bytes received from the phone so far.
+    #[serde(default)]
+    pub received_len: u64,
+    /// How often the phone ended with an error on this draft.
+    #[serde(default)]
+    pub failure_count: u32,
+    /// Files that the phone could not read the last time.
+    #[serde(default)]
+    pub failed: Vec<String>,
+    /// Version of the program that wrote it.
+    #[serde(default)]
+    pub russet: String,
+}
+
+/// A draft of the repository whose record can be understood.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its id.
+    pub id: DraftId,
+    /// Its newest checkpoint.
+    pub record: DraftRecord,
+}
+
+/// Why a draft cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftLoadError {
+    /// The base cannot be read.
+    #[error("its base cannot be read: {0}")]
+    Base(#[from] TreeError),
+    /// The base cannot stand in a draft.
+    #[error("its base is no backup: {0}")]
+    Entry(#[from] DraftError),
+    /// A piece of the journal cannot be read.
+    #[error("its journal cannot be read: {0}")]
+    Piece(#[from] russet_store::repository::FetchError),
+    /// A piece of the journal is damaged.
+    #[error("its journal is damaged: {0}")]
+    Journal(#[from] JournalError),
+}
+
+/// All drafts, and how many cannot be understood.
+#[must_use]
+pub fn all(repository: &Repository) -> (Vec<Found>, usize) {
+    let (checkpoints, lost) = repository.drafts();
+    let mut odd_count = lost.len();
+    let mut found = Vec::new();
+    for checkpoint in checkpoints {
+        match serde_json::from_slice::<DraftRecord>(&checkpoint.content) {
+            Ok(record) if record.v == 1 => found.push(Found { id: checkpoint.draft, record }),
+            Ok(_) | Err(_) => odd_count += 1,
+        }
+    }
+    (found, odd_count)
+}
+
+/// Whether the phone is shown this file of a base: Apple's own, and nothing else that lay in the folder.
+fn is_shown(stored_path: &[u8]) -> bool {
+    match stored_path {
+        b"Info.plist" | b"Manifest.plist" | b"Manifest.db" | b"Status.plist" => true,
+        _ => {
+            let hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+            match stored_path.split(|byte| *byte == b'/').collect::<Vec<_>>().as_slice() {
+                [shard] => shard.len() == 2 && shard.iter().all(hex),
+                [shard, id] => {
+                    id.len() == 40 && id.iter().all(hex) && id.get(..2) == Some(*shard)
+                }
+                _ => false,
+            }
+        }
+    }
+}
+
+/// A draft over a base, before any edit.
+///
+/// # Errors
+/// A part of the base cannot be read: such a base is not used at all.
+pub fn over_base(repository: &Repository, base: Option<&Base>) -> Result<Draft, DraftLoadError> {
+    let mut tree = DraftTree::new();
+    if let Some(base) = base {
+        for entry in TreeWalk::new(repository, base.tree) {
+            let entry: Entry = entry?;
+            if is_shown(&entry.stored_path) {
+                tree.insert_base(&entry)?;
+            }
+        }
+    }
+    Ok(Draft::over(tree))
+}
+
+/// A draft as its newest checkpoint left it.
+///
+/// # Errors
+/// Something of it cannot be read.
+pub fn load(repository: &Repository, record: &DraftRecord) -> Result<Draft, DraftLoadError> {
+    let mut draft = over_base(repository, record.base.as_ref())?;
+    for id in &record.edits {
+        draft.replay(&repository.blob(id, BlobType::Tree)?)?;
+    }
+    Ok(draft)
+}
+
+/// Adds every blob that a draft needs to `walk`. What cannot be read is given to `problem`.
+pub fn mark(
+    repository: &Repository,
+    record: &DraftRecord,
+    walk: &mut BlobWalk,
+    problem: &mut dyn FnMut(DraftLoadError),
+) {
+    if let Some(base) = &record.base {
+        walk.add(repository, base.tree, &mut |error| problem(error.into()));
+    }
+    for id in &record.edits {
+        walk.trees.insert(*id);
+        let piece = match repository.blob(id, BlobType::Tree) {
+            Ok(piece) => piece,
+            Err(error) => {
+                problem(error.into());
+                continue;
+            }
+        };
+        match journal::decode(&piece) {
+            Ok(edits) => {
+                for edit in edits {
+                    if let Edit::Put { file, .. } = edit {
+                        let content = file.decode().content;
+                        walk.add_content(repository, &content, &mut |error| {
+                            problem(error.into());
+                        });
+                    }
+                }
+            }
+            Err(error) => problem(error.into()),
+        }
+    }
+}
