@@ -3,9 +3,14 @@
 //! Invariant: the phone drives; whatever it asks is answered, and nothing it says reaches beyond the draft of its own backup.
 //! Asynchronous code stays in `connect`; everything else works on plain blocking streams.
 
+pub mod begin;
+pub mod connect;
 pub mod draft;
 pub mod files;
+pub mod host;
 pub mod link;
+pub mod record;
+pub mod space;
 
 pub use files::{DevicePath, FileError, FileErrorKind, Files, Listed, ListedKind, PathError};
 pub use link::{BodyError, Ended, Link, LinkError, Response, Told};

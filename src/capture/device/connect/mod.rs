@@ -1,0 +1,33 @@
+//! The way to a phone: the mux daemon, pairing, lockdown, and the services around a backup.
+//!
+//! Invariant: everything offered here blocks, and for a bounded time: each wait ends after its patience, or soon after the
+//! caller's stop. Nothing a daemon or a phone sends is taken on its word: lengths are capped before they are read. The pair
+//! record is a key to the phone; it appears in no message and no `Debug`. Sockets are waited for with tokio, and only here;
+//! `idevice` makes the keys of a pairing, and sees no socket. Source: docs/scripted-phone.md.
+
+mod address;
+mod error;
+mod lockdown;
+mod message;
+mod muxer;
+mod pair;
+mod phone;
+mod phones;
+mod record;
+mod stream;
+mod tls;
+mod values;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{AddressError, MuxerAddress};
+pub use error::ConnectError;
+pub use muxer::Muxer;
+pub use pair::{PairState, pair};
+pub use phone::Phone;
+pub use phones::{Attached, Connection, same_udid};
+pub use stream::PhoneStream;
+pub use values::Values;
+pub use wire::{Stop, is_stopped};

@@ -1,0 +1,8 @@
+//! The way to a phone, walked against the scripted one.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod hostile;
+mod scripted;
+mod trust;
+
+use super::*;
