@@ -81,11 +81,7 @@ impl Media {
     ///
     /// # Errors
     /// It cannot be read, or is longer than `len_max`.
-    pub fn read_file(
-        &mut self,
-        path: &str,
-        len_max: u64,
-    ) -> Result<Option<Vec<u8>>, ConnectError> {
+    pub fn read_file(&mut self, path: &str, len_max: u64) -> Result<Option<Vec<u8>>, ConnectError> {
         let file = match self.open_file(path, Mode::Read) {
             Err(ConnectError::File { code: NOT_FOUND }) => return Ok(None),
             other => other?,
@@ -101,9 +97,9 @@ impl Media {
     /// It cannot be written.
     pub fn write_file(&mut self, path: &str, bytes: &[u8]) -> Result<(), ConnectError> {
         let file = self.open_file(path, Mode::Replace)?;
-        let written = bytes.chunks(PIECE_LEN).try_for_each(|piece| {
-            self.ask(WRITE, &file.0.to_le_bytes(), piece).map(drop)
-        });
+        let written = bytes
+            .chunks(PIECE_LEN)
+            .try_for_each(|piece| self.ask(WRITE, &file.0.to_le_bytes(), piece).map(drop));
         self.close(file)?;
         written
     }

@@ -174,8 +174,7 @@ mod tests {
 
     fn relayed(name: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let members =
-            dictionary([("Command", "RelayNotification".into()), ("Name", name.into())]);
+        let members = dictionary([("Command", "RelayNotification".into()), ("Name", name.into())]);
         message::send(&mut bytes, members).unwrap();
         bytes
     }
