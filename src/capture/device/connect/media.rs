@@ -71,6 +71,12 @@ impl Media {
         Ok(Self { stream, number: 0 })
     }
 
+    /// Over any connection.
+    #[cfg(test)]
+    pub(super) fn over(stream: PhoneStream) -> Self {
+        Self { stream, number: 0 }
+    }
+
     /// From now on, nothing stops it, and answers have `idle`: for cleaning up.
     pub(super) fn insist(&mut self, idle: Duration) {
         self.stream.set_stop(std::sync::Arc::new(|| false));

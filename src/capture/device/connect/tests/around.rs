@@ -87,7 +87,7 @@ fn a_phone_without_a_lock_is_told_that_nothing_came_of_it() {
 #[test]
 fn what_the_phone_tells_is_heard() {
     let script = Script { passcode: Passcode::After(50), ..Script::default() };
-    let phone = Scripted::scripted(script);
+    let phone = Scripted::tcp(script);
     let mut paired = phone.phone();
     let guard = SyncGuard::begin(&mut paired).unwrap();
     let mut other = paired.start_service("com.apple.mobile.notification_proxy", false).unwrap();
