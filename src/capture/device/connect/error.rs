@@ -50,7 +50,7 @@ pub enum ConnectError {
         number: u64,
     },
     /// The phone is no longer attached, or does not listen there.
-    #[error("the phone is no longer attached")]
+    #[error("the phone cannot be reached: it is not attached any more, or does not listen")]
     PhoneGone,
     /// There is no pair record: this computer was never trusted, or somebody removed the record.
     #[error("the phone was never told to trust this computer")]

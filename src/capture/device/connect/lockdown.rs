@@ -8,6 +8,7 @@ use super::record::PairRecord;
 use super::stream::PhoneStream;
 use super::{Attached, ConnectError, Muxer};
 use plist::{Dictionary, Value};
+use rustls::{AlertDescription, Error};
 use std::io;
 
 const FROM: &str = "the phone";
@@ -69,7 +70,9 @@ impl Lockdown {
         let stream =
             self.stream.start_tls(&record.tls).map_err(|error| match handshake(error) {
                 ConnectError::Lost(error) if is_end(&error) => ConnectError::PairingGone,
-                ConnectError::Tls(rustls::Error::AlertReceived(_)) => ConnectError::PairingGone,
+                ConnectError::Tls(Error::AlertReceived(alert)) if is_about_us(alert) => {
+                    ConnectError::PairingGone
+                }
                 other => other,
             })?;
         Ok(Self { stream })
@@ -87,7 +90,22 @@ impl Lockdown {
         }
         match self.ask("GetValue", members) {
             Ok(mut answer) => Ok(answer.remove("Value")),
+            Err(error) if is_worn_out(&error) => Err(error),
             Err(ConnectError::Refused { .. } | ConnectError::PasswordProtected) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A switch that is off until it was first set; none if the phone does not tell.
+    pub(super) fn switch(&mut self, domain: &str, key: &str) -> Result<Option<bool>, ConnectError> {
+        let members = dictionary([("Domain", domain.into()), ("Key", key.into())]);
+        match self.ask("GetValue", members) {
+            Ok(answer) => Ok(answer.get("Value").and_then(Value::as_boolean)),
+            Err(error) if is_worn_out(&error) => Err(error),
+            Err(ConnectError::Refused { word, .. }) => {
+                Ok((word == "MissingValue").then_some(false))
+            }
+            Err(ConnectError::PasswordProtected) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -130,9 +148,22 @@ pub(super) fn is_worn_out(error: &ConnectError) -> bool {
 /// What a failed handshake means.
 pub(super) fn handshake(error: io::Error) -> ConnectError {
     match ConnectError::from(error) {
-        ConnectError::Tls(rustls::Error::InvalidCertificate(_)) => ConnectError::NotThePhone,
+        ConnectError::Tls(Error::InvalidCertificate(_)) => ConnectError::NotThePhone,
         other => other,
     }
+}
+
+/// Whether the phone ended the handshake for the certificate that it was shown.
+fn is_about_us(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError
+    )
 }
 
 fn is_end(error: &io::Error) -> bool {

@@ -71,6 +71,12 @@ impl Media {
         Ok(Self { stream, number: 0 })
     }
 
+    /// Over any connection.
+    #[cfg(test)]
+    pub(super) fn over(stream: PhoneStream) -> Self {
+        Self { stream, number: 0 }
+    }
+
     /// From now on, nothing stops it, and answers have `idle`: for cleaning up.
     pub(super) fn insist(&mut self, idle: Duration) {
         self.stream.set_stop(std::sync::Arc::new(|| false));
@@ -81,11 +87,7 @@ impl Media {
     ///
     /// # Errors
     /// It cannot be read, or is longer than `len_max`.
-    pub fn read_file(
-        &mut self,
-        path: &str,
-        len_max: u64,
-    ) -> Result<Option<Vec<u8>>, ConnectError> {
+    pub fn read_file(&mut self, path: &str, len_max: u64) -> Result<Option<Vec<u8>>, ConnectError> {
         let file = match self.open_file(path, Mode::Read) {
             Err(ConnectError::File { code: NOT_FOUND }) => return Ok(None),
             other => other?,
@@ -101,9 +103,9 @@ impl Media {
     /// It cannot be written.
     pub fn write_file(&mut self, path: &str, bytes: &[u8]) -> Result<(), ConnectError> {
         let file = self.open_file(path, Mode::Replace)?;
-        let written = bytes.chunks(PIECE_LEN).try_for_each(|piece| {
-            self.ask(WRITE, &file.0.to_le_bytes(), piece).map(drop)
-        });
+        let written = bytes
+            .chunks(PIECE_LEN)
+            .try_for_each(|piece| self.ask(WRITE, &file.0.to_le_bytes(), piece).map(drop));
         self.close(file)?;
         written
     }

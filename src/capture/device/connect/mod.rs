@@ -6,10 +6,15 @@
 //! `idevice` makes the keys of a pairing, and sees no socket. Source: docs/scripted-phone.md.
 
 mod address;
+mod apps;
+mod around;
 mod error;
+mod info;
 mod lockdown;
+mod media;
 mod message;
 mod muxer;
+mod notify;
 mod pair;
 mod phone;
 mod phones;
@@ -23,8 +28,13 @@ mod wire;
 mod tests;
 
 pub use address::{AddressError, MuxerAddress};
+pub use apps::{App, Purchase, add_icons, installed_apps};
+pub use around::{Heartbeat, SyncGuard};
 pub use error::ConnectError;
+pub use info::{ITunesFiles, Piece, Pieces, Remark, gather, info_plist};
+pub use media::Media;
 pub use muxer::Muxer;
+pub use notify::Notification;
 pub use pair::{PairState, pair};
 pub use phone::Phone;
 pub use phones::{Attached, Connection, same_udid};

@@ -18,6 +18,8 @@ const NEWS_COUNT_MAX: usize = 256;
 const MESSAGE_LEN_MAX: u64 = 1 << 20;
 /// How long a post may take to leave.
 const POST_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the phone may take to hang up.
+const FAREWELL_IDLE: Duration = Duration::from_secs(1);
 
 /// What a phone tells while it is backed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +126,9 @@ fn run(mut stream: PhoneStream, orders: &Receiver<Order>, tell: &Sender<Notifica
                 }
                 Order::End => {
                     let _lost = command(&mut stream, "Shutdown", None);
+                    // To the phone's end: closing on unread bytes could take back what was posted.
+                    stream.set_idle(FAREWELL_IDLE);
+                    while stream.read(&mut bytes).is_ok_and(|len| len > 0) {}
                     return;
                 }
             }
@@ -174,8 +179,7 @@ mod tests {
 
     fn relayed(name: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let members =
-            dictionary([("Command", "RelayNotification".into()), ("Name", name.into())]);
+        let members = dictionary([("Command", "RelayNotification".into()), ("Name", name.into())]);
         message::send(&mut bytes, members).unwrap();
         bytes
     }

@@ -47,9 +47,9 @@ pub fn pair(
     patience: Duration,
     told: &mut dyn FnMut(PairState) -> ControlFlow<()>,
 ) -> Result<(), ConnectError> {
-    let since = Instant::now();
     let mut lockdown = Lockdown::open(muxer, attached)?;
     let offer = Offer::make(muxer, attached, &mut lockdown, host_name)?;
+    let since = Instant::now();
     let answer = loop {
         let (state, error) = match lockdown.ask("Pair", offer.request.clone()) {
             Ok(answer) => break answer,

@@ -1,7 +1,7 @@
 //! The pair record: what this computer shows the phone, and the phone's certificate.
 //!
 //! Invariant: it is a key to the phone. Nothing here can be shown, cloned or logged; the private key goes into the TLS
-//! configuration and nowhere else, the escrow bag is wiped.
+//! configuration and nowhere else, all other copies are wiped.
 
 use super::message::{parse, text};
 use super::{ConnectError, Connection, tls};
@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// A pair record, ready for use.
 pub(super) struct PairRecord {
@@ -23,18 +23,29 @@ pub(super) struct PairRecord {
 impl PairRecord {
     /// Reads the property list that the mux daemon keeps.
     pub(super) fn decode(bytes: &[u8], connection: Connection) -> Result<Self, ConnectError> {
-        let record = parse(bytes, "the mux daemon").map_err(|_| ConnectError::PairRecordDamaged)?;
-        let (host_id, system_buid) = (text(&record, "HostID"), text(&record, "SystemBUID"));
+        let mut record =
+            parse(bytes, "the mux daemon").map_err(|_| ConnectError::PairRecordDamaged)?;
+        let decoded = Self::of(&record, connection);
+        for value in record.values_mut() {
+            if let Value::Data(bytes) = value {
+                bytes.zeroize();
+            }
+        }
+        decoded
+    }
+
+    fn of(record: &Dictionary, connection: Connection) -> Result<Self, ConnectError> {
+        let (host_id, system_buid) = (text(record, "HostID"), text(record, "SystemBUID"));
         if host_id.is_empty() || system_buid.is_empty() {
             return Err(ConnectError::PairRecordDamaged);
         }
-        let private_key = PrivateKeyDer::from_pem_slice(pem(&record, "HostPrivateKey")?)
+        let private_key = PrivateKeyDer::from_pem_slice(pem(record, "HostPrivateKey")?)
             .map_err(|_| ConnectError::PairRecordDamaged)?;
         let phone = match connection {
-            Connection::Network => Some(certificate(&record, "DeviceCertificate")?),
+            Connection::Network => Some(certificate(record, "DeviceCertificate")?),
             Connection::Usb => None,
         };
-        let tls = tls::config(certificate(&record, "HostCertificate")?, private_key, phone)?;
+        let tls = tls::config(certificate(record, "HostCertificate")?, private_key, phone)?;
         let escrow_bag = record.get("EscrowBag").and_then(Value::as_data);
         Ok(Self {
             host_id: host_id.to_owned(),

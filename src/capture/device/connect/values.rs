@@ -37,9 +37,9 @@ pub struct Values {
     pub iccid: Option<String>,
     /// `PasswordProtected`: locked now.
     pub is_locked: Option<bool>,
-    /// `WillEncrypt`: Apple's encryption of backups is on. None is off.
+    /// `WillEncrypt`: Apple's encryption of backups is on. None: the phone does not tell, which is not "off".
     pub will_encrypt: Option<bool>,
-    /// `RequiresEncryption`: an organisation demands it.
+    /// `RequiresEncryption`: an organisation demands it. None as above.
     pub requires_encryption: Option<bool>,
     /// `CloudBackupEnabled`.
     pub is_cloud_backup_on: Option<bool>,
@@ -71,15 +71,15 @@ impl Values {
         let global = domain(lockdown, None)?.unwrap_or_default();
         let battery = domain(lockdown, Some("com.apple.mobile.battery"))?.unwrap_or_default();
         let disk = domain(lockdown, Some("com.apple.disk_usage"))?.unwrap_or_default();
-        let mut one = |domain, key| lockdown.value(Some(domain), Some(key));
+        let wireless = "com.apple.mobile.wireless_lockdown";
         Ok(Self {
-            will_encrypt: one(BACKUP, "WillEncrypt")?.and_then(|v| v.as_boolean()),
-            requires_encryption: one(BACKUP, "RequiresEncryption")?.and_then(|v| v.as_boolean()),
-            is_cloud_backup_on: one(BACKUP, "CloudBackupEnabled")?.and_then(|v| v.as_boolean()),
-            is_find_my_on: one("com.apple.fmip", "IsAssociated")?.and_then(|v| v.as_boolean()),
-            is_wifi_on: one("com.apple.mobile.wireless_lockdown", "EnableWifiConnections")?
-                .and_then(|v| v.as_boolean()),
-            min_itunes_version: one("com.apple.mobile.iTunes", "MinITunesVersion")?
+            will_encrypt: lockdown.switch(BACKUP, "WillEncrypt")?,
+            requires_encryption: lockdown.switch(BACKUP, "RequiresEncryption")?,
+            is_cloud_backup_on: lockdown.switch(BACKUP, "CloudBackupEnabled")?,
+            is_find_my_on: lockdown.switch("com.apple.fmip", "IsAssociated")?,
+            is_wifi_on: lockdown.switch(wireless, "EnableWifiConnections")?,
+            min_itunes_version: lockdown
+                .value(Some("com.apple.mobile.iTunes"), Some("MinITunesVersion"))?
                 .and_then(Value::into_string),
             itunes_settings: domain(lockdown, Some("com.apple.iTunes"))?,
             battery_percent: number(&battery, "BatteryCurrentCapacity"),

@@ -226,3 +226,67 @@ fn plist_data(bytes: &[u8]) -> Vec<u8> {
     message::send(&mut message, value).unwrap();
     message
 }
+
+/// What reading a file says when the phone's media service answers with these words.
+fn media_error(magic: &[u8; 8], words: [u64; 4], rest: &[u8]) -> ConnectError {
+    let answer = [&magic[..], words.map(u64::to_le_bytes).as_flattened(), rest].concat();
+    let (muxer, attached) = phone(vec![answer]);
+    let since = Instant::now();
+    let error = Media::over(muxer.connect(&attached, 5).unwrap()).read_file("/x", 9).unwrap_err();
+    assert!(since.elapsed() < Duration::from_secs(5), "{error}");
+    error
+}
+
+#[test]
+fn a_media_service_that_lies_about_lengths_is_refused() {
+    for words in [[u64::MAX, 40, 1, 1], [u64::MAX, u64::MAX, 1, 1]] {
+        let error = media_error(b"CFA6LPAA", words, b"");
+        assert!(matches!(error, ConnectError::TooLong { .. }), "{error}");
+    }
+    for words in [[39, 39, 1, 1], [40, 41, 1, 1], [0, 0, 1, 1]] {
+        let error = media_error(b"CFA6LPAA", words, b"");
+        assert!(matches!(error, ConnectError::Malformed { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_media_service_that_answers_something_else_is_refused() {
+    let not_ours = media_error(b"CFA6LPAX", [48, 48, 1, 1], &[0; 8]);
+    let out_of_turn = media_error(b"CFA6LPAA", [48, 48, 2, 1], &[0; 8]);
+    let no_code = media_error(b"CFA6LPAA", [40, 40, 1, 1], b"");
+    let no_handle = media_error(b"CFA6LPAA", [44, 44, 1, 14], &[0; 4]);
+    for error in [not_ours, out_of_turn, no_code, no_handle] {
+        assert!(matches!(error, ConnectError::Malformed { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_media_service_that_stops_within_an_answer_is_given_up() {
+    let error = media_error(b"CFA6LPAA", [48, 48, 1, 1], &[0; 3]);
+    assert!(matches!(error, ConnectError::TimedOut), "{error}");
+}
+
+#[test]
+fn a_session_without_tls_and_one_that_ends_within_tls_are_told_apart() {
+    let scripted = super::scripted::Scripted::new();
+    scripted.pair();
+    let record = scripted.muxer.pair_record(&scripted.udid).unwrap();
+    let record = record::PairRecord::decode(&record, Connection::Usb).unwrap();
+    let session_within = |idle: Duration, body: &str| {
+        let (muxer, attached) = phone(vec![is_lockdown(), framed(body)]);
+        let muxer = muxer.with_idle(idle);
+        let lockdown = lockdown::Lockdown::open(&muxer, &attached).unwrap();
+        lockdown.start_session(&record).map(drop).unwrap_err()
+    };
+    let session = |body: &str| session_within(Duration::from_millis(400), body);
+    let error = session("<key>SessionID</key><string>s</string>");
+    assert!(matches!(error, ConnectError::Malformed { .. }), "{error}");
+    let error = session("<key>EnableSessionSSL</key><true/>");
+    // This phone stays and says nothing.
+    assert!(matches!(error, ConnectError::TimedOut), "{error}");
+    // It hangs up after two seconds, as one does that forgot this computer.
+    let error = session_within(Duration::from_secs(10), "<key>EnableSessionSSL</key><true/>");
+    assert!(matches!(error, ConnectError::PairingGone), "{error}");
+    let error = session("<key>Error</key><string>InvalidHostID</string>");
+    assert!(matches!(error, ConnectError::PairingGone), "{error}");
+}

@@ -19,7 +19,7 @@ impl Scripted {
         Self::with(Script::default(), "127.0.0.1:0")
     }
 
-    pub(super) fn scripted(script: Script) -> Self {
+    pub(super) fn tcp(script: Script) -> Self {
         Self::with(script, "127.0.0.1:0")
     }
 
