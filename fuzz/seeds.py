@@ -92,6 +92,7 @@ def seeds():
         yield "plists", name, plistlib.dumps(value, fmt=plistlib.FMT_BINARY)
     yield "mb_file", "binary", plistlib.dumps(archived_file(), fmt=plistlib.FMT_BINARY)
     yield "manifest_db", "three_rows", database()
+    yield "manifest_pages", "three_rows", database()
     yield "tree_entry", "file", entry()
     yield "tree_entry", "named", entry(flags=2, stored=b"ab/cdef")
     yield "tree_entry", "folder", entry(what=2, ids=(), flags=0, stored=b"ab")

@@ -14,7 +14,7 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::FileId;
+use super::manifest_row::{Column, Row, Stored, StoredRow};
 
 /// Why a `Manifest.db` cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -61,70 +61,6 @@ impl ManifestDbError {
     }
 }
 
-/// A column of the table of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
-    /// `fileID`
-    FileId,
-    /// `domain`
-    Domain,
-    /// `relativePath`
-    RelativePath,
-    /// `flags`
-    Flags,
-    /// `file`
-    File,
-}
-
-/// What is wrong with a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OddityKind {
-    /// Not of the column's type, or `NULL`. Numbers in place of text are given as decimal digits.
-    WrongType,
-    /// Longer than accepted, and given as empty.
-    TooLong {
-        /// Bytes in the database.
-        len: u64,
-    },
-    /// Not 40 lower-case hex digits.
-    NotAFileId,
-}
-
-/// A value that is not what Apple writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Oddity {
-    /// Where.
-    pub column: Column,
-    /// What.
-    pub kind: OddityKind,
-}
-
-/// The `fileID` of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RowFileId {
-    /// A good one. Whether it is the hash of the row's path is not checked here.
-    Id(FileId),
-    /// Anything else, as it stands.
-    Odd(Vec<u8>),
-}
-
-/// One row of the table of files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Names the stored file.
-    pub file_id: RowFileId,
-    /// At most 4 KiB.
-    pub domain: Vec<u8>,
-    /// At most 64 KiB; empty for the root of a domain.
-    pub relative_path: Vec<u8>,
-    /// 1 file, 2 directory, 4 symbolic link; others have been seen. 0 if it is no number.
-    pub flags: i64,
-    /// At most 16 MiB; for [`super::MbFile::parse`].
-    pub file: Vec<u8>,
-    /// What is odd about this row; nearly always nothing.
-    pub oddities: Vec<Oddity>,
-}
-
 /// An open `Manifest.db`.
 #[derive(Debug)]
 pub struct ManifestDb {
@@ -138,13 +74,19 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const ROW_LEN_MIN: u64 = 4;
 
 /// A longer value than these is left in the database: `octet_length` reads its length alone.
-const ROWS: &str = "SELECT
-    octet_length(fileID), CASE WHEN octet_length(fileID) <= 4096 THEN fileID END,
-    octet_length(domain), CASE WHEN octet_length(domain) <= 4096 THEN domain END,
-    octet_length(relativePath), CASE WHEN octet_length(relativePath) <= 65536 THEN relativePath END,
-    octet_length(file), CASE WHEN octet_length(file) <= 16777216 THEN file END,
-    CASE WHEN typeof(flags) = 'integer' THEN flags END
-    FROM Files";
+fn rows_sql() -> String {
+    let value = |name: &str, column: Column| {
+        let len_max = column.len_max();
+        format!("octet_length({name}), CASE WHEN octet_length({name}) <= {len_max} THEN {name} END")
+    };
+    format!(
+        "SELECT {}, {}, {}, {}, CASE WHEN typeof(flags) = 'integer' THEN flags END FROM Files",
+        value("fileID", Column::FileId),
+        value("domain", Column::Domain),
+        value("relativePath", Column::RelativePath),
+        value("file", Column::File),
+    )
+}
 
 /// A view or a virtual table could be a program, and a computed column any amount of memory.
 const PLAIN_TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND lower(name) = 'files' AND rootpage > 0";
@@ -183,7 +125,7 @@ impl ManifestDb {
         &self,
         visit: impl FnMut(Row) -> ControlFlow<()>,
     ) -> Result<u64, ManifestDbError> {
-        self.visit_rows(ROWS, visit)
+        self.visit_rows(&rows_sql(), visit)
     }
 
     /// The same in ascending order of `fileID`.
@@ -194,7 +136,7 @@ impl ManifestDb {
         &self,
         visit: impl FnMut(Row) -> ControlFlow<()>,
     ) -> Result<u64, ManifestDbError> {
-        self.visit_rows(&format!("{ROWS} ORDER BY fileID"), visit)
+        self.visit_rows(&format!("{} ORDER BY fileID", rows_sql()), visit)
     }
 
     fn visit_rows(
@@ -276,49 +218,29 @@ fn path_bytes(path: &Path) -> Result<&[u8], ManifestDbError> {
 }
 
 fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-    let mut oddities = Vec::new();
-    let mut bytes = |column, at: usize| -> rusqlite::Result<Vec<u8>> {
-        let (bytes, kind) = take_value(column, row.get_ref(at)?, row.get_ref(at + 1)?);
-        oddities.extend(kind.map(|kind| Oddity { column, kind }));
-        Ok(bytes)
+    let value = |at: usize| -> rusqlite::Result<Stored> {
+        Ok(stored(row.get_ref(at)?, row.get_ref(at + 1)?))
     };
-    let file_id = bytes(Column::FileId, 0)?;
-    let domain = bytes(Column::Domain, 2)?;
-    let relative_path = bytes(Column::RelativePath, 4)?;
-    let file = bytes(Column::File, 6)?;
-    let file_id = match FileId::parse(&file_id) {
-        Some(id) => RowFileId::Id(id),
-        None => {
-            oddities.push(Oddity { column: Column::FileId, kind: OddityKind::NotAFileId });
-            RowFileId::Odd(file_id)
-        }
-    };
-    let flags = match row.get_ref(8)? {
-        ValueRef::Integer(flags) => flags,
-        _ => {
-            oddities.push(Oddity { column: Column::Flags, kind: OddityKind::WrongType });
-            0
-        }
-    };
-    Ok(Row { file_id, domain, relative_path, flags, file, oddities })
+    Ok(Row::of(StoredRow {
+        file_id: value(0)?,
+        domain: value(2)?,
+        relative_path: value(4)?,
+        file: value(6)?,
+        flags: stored(ValueRef::Null, row.get_ref(8)?),
+    }))
 }
 
-/// The bytes of a value, empty if it was held back for its length, and what is odd about it.
-fn take_value(
-    column: Column,
-    len: ValueRef<'_>,
-    value: ValueRef<'_>,
-) -> (Vec<u8>, Option<OddityKind>) {
-    let wrong = Some(OddityKind::WrongType);
+/// A value and its length; the length alone if the value was held back for it.
+fn stored(len: ValueRef<'_>, value: ValueRef<'_>) -> Stored {
     match (value, len) {
         (ValueRef::Null, ValueRef::Integer(len)) => {
-            (Vec::new(), Some(OddityKind::TooLong { len: u64::try_from(len).unwrap_or(0) }))
+            Stored::TooLong { len: u64::try_from(len).unwrap_or(0) }
         }
-        (ValueRef::Null, _) => (Vec::new(), wrong),
-        (ValueRef::Integer(number), _) => (number.to_string().into_bytes(), wrong),
-        (ValueRef::Real(number), _) => (number.to_string().into_bytes(), wrong),
-        (ValueRef::Text(bytes), _) => (bytes.to_vec(), wrong.filter(|_| column == Column::File)),
-        (ValueRef::Blob(bytes), _) => (bytes.to_vec(), wrong.filter(|_| column != Column::File)),
+        (ValueRef::Null, _) => Stored::Null,
+        (ValueRef::Integer(number), _) => Stored::Integer(number),
+        (ValueRef::Real(number), _) => Stored::Real(number),
+        (ValueRef::Text(bytes), _) => Stored::Text(bytes.to_vec()),
+        (ValueRef::Blob(bytes), _) => Stored::Blob(bytes.to_vec()),
     }
 }
 

@@ -3,5 +3,8 @@
 //! Invariant: a source is read, never written to; everything it says is hostile until checked. What was captured becomes a
 //! snapshot only when the source was read to its end.
 
+mod catalogue;
 pub mod device;
 pub mod folder;
+
+pub use catalogue::{ItemKind, RowMark};

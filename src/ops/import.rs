@@ -11,6 +11,7 @@ use russet_store::ids::RecordId;
 use russet_store::repository::RepositoryError;
 use russet_store::session::{Session, SessionError, Written};
 
+use super::commit::{CommitError, commit};
 use super::open::Opened;
 use crate::apple::DateSource;
 use crate::capture::folder::{
@@ -19,7 +20,7 @@ use crate::capture::folder::{
 use crate::observe::Observer;
 use crate::pipeline::{Cuts, SizesError};
 use crate::snapshot::record::{self, Device, SnapshotRecord};
-use crate::snapshot::{Snapshot, walk::BlobWalk};
+use crate::snapshot::Snapshot;
 
 /// How folders are taken.
 #[derive(Debug, Clone, Default)]
@@ -91,8 +92,8 @@ pub enum ImportError {
     #[error("the repository's parameters for cutting files cannot be used")]
     Cuts(#[from] SizesError),
     /// The record.
-    #[error("the record could not be written")]
-    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
 }
 
 /// Finds the backup folders below paths and sorts them by date. Those that cannot be taken come last, with the reason.
@@ -205,41 +206,13 @@ fn import_one(
         return Err(TakeError::Stopped.into());
     }
     let unchanged_count = taken.unchanged_count;
-    let root = taken.root;
     let link = opened.repository.next_link(writer);
     let now = i64::try_from(opened.repository.ambient().now_secs()).unwrap_or(i64::MAX);
     let mut record = describe(folder, taken, now, link);
     record.parent = parent.map(|s| s.id);
     record.counts.new_len = session.written().new_len;
     record.counts.stored_len = session.written().stored_len;
-    let content = serde_json::to_vec(&record)?;
-    // Numbers of the last packs are known only after the record that is in them was made.
-    let repository = &opened.repository;
-    let before = repository.packs();
-    let sessions_packs = session.written();
-    let id = session.commit(content, |check| {
-        let mut walk = BlobWalk::default();
-        let mut problem = None;
-        walk.add(repository, root, &mut |error| problem = Some(error));
-        if problem.is_some() {
-            return Err(SessionError::Absent { count: 1 });
-        }
-        for ids in [walk.trees, walk.data] {
-            let ids: Vec<_> = ids.into_iter().collect();
-            for batch in ids.chunks(4096) {
-                check(batch)?;
-            }
-        }
-        Ok(())
-    })?;
-    let after = repository.packs();
-    let last: u64 =
-        after.iter().filter(|(id, _)| !before.contains_key(*id)).map(|(_, len)| len).sum();
-    let written = Written {
-        stored_len: sessions_packs.stored_len + last,
-        pack_count: sessions_packs.pack_count + after.len().saturating_sub(before.len()) as u64,
-        ..sessions_packs
-    };
+    let (id, written) = commit(&opened.repository, session, &record)?;
     label(opened, id, options)?;
     let state = opened.repository.state().snapshots.remove(&id).unwrap_or_default();
     let snapshot = Box::new(Snapshot { id, record, state });

@@ -3,6 +3,8 @@
 //! Invariant: nothing here prints, prompts or reads the environment; every verb says through its result what was done and
 //! through an observer what went wrong on the way.
 
+pub mod backup;
+mod commit;
 pub mod forget;
 pub mod host;
 pub mod import;

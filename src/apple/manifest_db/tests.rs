@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use rusqlite::params;
 use tempfile::TempDir;
 
+use super::super::{FileId, Oddity, OddityKind, RowFileId};
 use super::*;
 
 const APPLE_SCHEMA: &str = "CREATE TABLE Files (fileID TEXT PRIMARY KEY, domain TEXT, relativePath TEXT, flags INTEGER, file BLOB);

@@ -1,16 +1,19 @@
 //! A phone as the source: found, trusted, asked for a backup, and served while it makes one.
 //!
 //! Invariant: the phone drives; whatever it asks is answered, and nothing it says reaches beyond the draft of its own backup.
-//! Asynchronous code stays in `connect`; everything else works on plain blocking streams.
+//! Sockets are waited for in `connect` alone; everything else works on plain blocking streams.
 
+pub mod arrange;
 pub mod begin;
 pub mod connect;
 pub mod draft;
 pub mod files;
+pub mod finish;
 pub mod host;
 pub mod link;
 pub mod record;
 pub mod space;
+pub mod take;
 
 pub use files::{DevicePath, FileError, FileErrorKind, Files, Listed, ListedKind, PathError};
 pub use link::{BodyError, Ended, Link, LinkError, Response, Told};

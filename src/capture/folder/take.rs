@@ -10,9 +10,10 @@ use std::io;
 use russet_store::ids::BlobId;
 use russet_store::session::{Session, SessionError};
 
+use super::super::catalogue::ItemKind;
 use super::look::BackupFolder;
 use super::names::{bytes_of, path_of};
-use super::plan::{Item, ItemKind, Plan, mtime, shown};
+use super::plan::{Item, Plan, mtime, shown};
 use crate::observe::{Observer, Phase};
 use crate::pipeline::{Cuts, Done, Feeder, IngestError, ReadOutcome, run};
 use crate::snapshot::record::{Counts, Problem, Verdict};
@@ -96,9 +97,9 @@ pub fn take<'r>(
     };
     let mut plan = Plan::of(&folder.path, is_encrypted, &mark).map_err(TakeError::Folder)?;
     for (file, why) in &folder.lacks {
-        plan.problem(file.clone(), why.clone());
+        plan.problems.add(file.clone(), why);
     }
-    for problem in &plan.problems {
+    for problem in &plan.problems.first {
         observer.problem(&problem.path, &problem.why);
     }
     for remark in &plan.remarks {
@@ -208,7 +209,7 @@ impl<'r> Taking<'_, '_, 'r> {
             path = format!("{path} ({} {})", shown(domain), shown(relative));
         }
         self.observer.problem(&path, why);
-        self.plan.problem(path, why.to_owned());
+        self.plan.problems.add(path, why);
     }
 
     /// The parent's content of a file that did not change since, if all of it is there.
@@ -227,7 +228,7 @@ impl<'r> Taking<'_, '_, 'r> {
         };
         let same = row.is_some()
             && (content.len, mtime_secs, mtime_nanos, row)
-                == (item.len, item.mtime_secs, item.mtime_nanos, item.row);
+                == (item.len, item.mtime_secs, item.mtime_nanos, self.plan.mark(item));
         if !same {
             return Ok(None);
         }
@@ -281,7 +282,7 @@ impl<'r> Taking<'_, '_, 'r> {
             stored_path: stored_path.to_vec(),
             mtime_secs: item.mtime_secs,
             mtime_nanos: item.mtime_nanos,
-            row: item.row,
+            row: self.plan.mark(&item),
             what,
         };
         Ok(self.builder.push(&entry)?)
@@ -292,7 +293,7 @@ impl<'r> Taking<'_, '_, 'r> {
             return Err(TakeError::Stopped);
         }
         self.observer.begin(Phase::Committing, 0, 0);
-        let verdict = match (self.plan.problem_count, self.plan.rows_known) {
+        let verdict = match (self.plan.problems.count, self.plan.rows_known) {
             (0, true) => Verdict::Complete,
             (0, false) => Verdict::Unchecked,
             _ => Verdict::Incomplete,
@@ -302,8 +303,8 @@ impl<'r> Taking<'_, '_, 'r> {
             counts: self.counts,
             unchanged_count: self.unchanged_count,
             verdict,
-            problems: self.plan.problems,
-            problem_count: self.plan.problem_count,
+            problems: self.plan.problems.first,
+            problem_count: self.plan.problems.count,
         })
     }
 }

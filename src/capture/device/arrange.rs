@@ -1,0 +1,442 @@
+//! From what a phone's folder holds at the end of a capture to the items of a tree, in order, and whether all of it is there.
+//!
+//! Invariant: every stored item comes out exactly once, with a row or without, whatever Manifest.db says; what it says and the
+//! folder does not hold is a problem, never a refusal. Reads nothing itself.
+
+use std::fmt::Write as _;
+
+use super::super::catalogue::{
+    Catalogue, ItemKind, Problems, RowIndex, RowMark, file_id_of, row_shown,
+};
+use crate::apple::{MbFile, Row, RowFileId};
+use crate::snapshot::record::{Counts, Problem};
+
+/// A stored item, as the draft knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredItem<'a> {
+    /// Path in the phone's folder: `ab/ab…` or `Manifest.db`; empty for the folder itself.
+    pub path: &'a [u8],
+    /// What it is.
+    pub kind: ItemKind,
+    /// Bytes as stored; 0 for folders and links.
+    pub len: u64,
+    /// Modification time, Unix seconds.
+    pub mtime_secs: i64,
+    /// And nanoseconds.
+    pub mtime_nanos: u32,
+    /// The caller's word for its content.
+    pub index: usize,
+    /// SHA-1 of the stored bytes of a file that arrived in this run; it is held against its row.
+    pub fresh_sha1: Option<[u8; 20]>,
+}
+
+/// Whether the rows of Manifest.db could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowsRead {
+    /// To the end.
+    All,
+    /// Not, or not to the end: those that came are forgotten, and nothing is checked.
+    No,
+}
+
+/// An arrangement in the making: first all items, then all rows, then the end.
+pub struct Arranging<'a> {
+    items: Vec<Place<'a>>,
+    catalogue: Catalogue,
+    mark: RowMark<'a>,
+    /// Id and SHA-1 of what arrived in this run, by id.
+    fresh: Vec<([u8; 20], [u8; 20])>,
+    checked_count: u64,
+    problems: Problems,
+}
+
+#[derive(Debug)]
+struct Place<'a> {
+    path: &'a [u8],
+    len: u64,
+    mtime_secs: i64,
+    index: usize,
+    mtime_nanos: u32,
+    row: Option<RowIndex>,
+    kind: ItemKind,
+}
+
+/// Everything in the folder, sorted as a tree wants it.
+#[derive(Debug)]
+pub struct Arranged<'a> {
+    items: Vec<Place<'a>>,
+    catalogue: Catalogue,
+    /// Rows without their file and files that are not what their row says; the first of them.
+    pub problems: Vec<Problem>,
+    /// All of them.
+    pub problem_count: u64,
+    /// How much there is.
+    pub counts: Counts,
+    /// Files `ab/ab…` of which no row speaks: kept, and no problem. 0 if the rows are not known.
+    pub rowless_count: u64,
+    /// Files whose SHA-1 was held against their row.
+    pub checked_count: u64,
+}
+
+/// One item of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArrangedItem<'a> {
+    /// Domain of its row; empty without one.
+    pub domain: &'a [u8],
+    /// Path in that domain.
+    pub relative_path: &'a [u8],
+    /// Path in the folder.
+    pub stored_path: &'a [u8],
+    /// What it is.
+    pub kind: ItemKind,
+    /// Bytes as stored.
+    pub len: u64,
+    /// Modification time, Unix seconds.
+    pub mtime_secs: i64,
+    /// And nanoseconds.
+    pub mtime_nanos: u32,
+    /// By which its row is known again.
+    pub row: Option<[u8; 8]>,
+    /// The caller's word for its content.
+    pub index: usize,
+}
+
+impl<'a> Arranging<'a> {
+    /// Takes the items, in any order.
+    pub fn new(stored: impl IntoIterator<Item = StoredItem<'a>>, mark: RowMark<'a>) -> Self {
+        let (mut items, mut fresh) = (Vec::new(), Vec::new());
+        for item in stored {
+            let StoredItem { path, kind, len, mtime_secs, mtime_nanos, index, fresh_sha1 } = item;
+            if kind == ItemKind::File {
+                fresh.extend(file_id_of(path).zip(fresh_sha1));
+            }
+            items.push(Place { path, len, mtime_secs, index, mtime_nanos, row: None, kind });
+        }
+        fresh.sort_unstable();
+        let (catalogue, problems) = (Catalogue::default(), Problems::default());
+        Self { items, catalogue, mark, fresh, checked_count: 0, problems }
+    }
+
+    /// Takes a row. Only of a file that arrived in this run is its blob read.
+    pub fn row(&mut self, row: &Row) {
+        self.catalogue.add(row, self.mark);
+        let RowFileId::Id(id) = &row.file_id else { return };
+        let Ok(at) = self.fresh.binary_search_by(|(fresh, _)| fresh.cmp(id.as_bytes())) else {
+            return;
+        };
+        let sha1 = self.fresh.get(at).map(|(_, sha1)| *sha1);
+        // A blob without a digest, or that is none, promises nothing: most domains have no digests.
+        let digest = MbFile::parse(&row.file).ok().and_then(|file| file.digest);
+        if let (Some(digest), Some(sha1)) = (digest, sha1) {
+            self.checked_count += 1;
+            if digest != sha1 {
+                let why = format!(
+                    "arrived with SHA-1 {}, and Manifest.db has {}",
+                    hex(&sha1),
+                    hex(&digest)
+                );
+                self.problems.add(row_shown((&row.domain, &row.relative_path)), &why);
+            }
+        }
+    }
+
+    /// Joins, sorts and checks.
+    #[must_use]
+    pub fn finish(mut self, rows: RowsRead) -> Arranged<'a> {
+        self.fresh = Vec::new();
+        if rows == RowsRead::No {
+            self.catalogue = Catalogue::default();
+            self.problems = Problems::default();
+            self.checked_count = 0;
+        }
+        self.catalogue.sort();
+        let mut counts = Counts::default();
+        let mut rowless_count = 0;
+        for item in &mut self.items {
+            match item.kind {
+                ItemKind::Directory => counts.directories += 1,
+                ItemKind::Link => counts.links += 1,
+                ItemKind::File => {
+                    counts.files += 1;
+                    counts.len += item.len;
+                    item.row = self.catalogue.find(item.path);
+                    let is_payload = item.row.is_none() && file_id_of(item.path).is_some();
+                    rowless_count += u64::from(is_payload && rows == RowsRead::All);
+                }
+            }
+        }
+        self.catalogue.sort_items(&mut self.items, |item| (item.row, item.path));
+        let why = "is listed in Manifest.db, but its file is not there";
+        self.catalogue.report(&mut self.problems, why);
+        let Self { items, catalogue, checked_count, problems, .. } = self;
+        let (mut problems, problem_count) = (problems.first, problems.count);
+        problems.sort_by(|a, b| a.path.cmp(&b.path));
+        Arranged { items, catalogue, problems, problem_count, counts, rowless_count, checked_count }
+    }
+}
+
+impl Arranged<'_> {
+    /// The items, in the order of a tree: by domain, path and stored path, as bytes.
+    pub fn items(&self) -> impl ExactSizeIterator<Item = ArrangedItem<'_>> {
+        self.items.iter().map(|item| {
+            let (domain, relative_path) = self.catalogue.names(item.row);
+            ArrangedItem {
+                domain,
+                relative_path,
+                stored_path: item.path,
+                kind: item.kind,
+                len: item.len,
+                mtime_secs: item.mtime_secs,
+                mtime_nanos: item.mtime_nanos,
+                row: self.catalogue.mark(item.row),
+                index: item.index,
+            }
+        })
+    }
+}
+
+fn hex(bytes: &[u8; 20]) -> String {
+    bytes.iter().fold(String::with_capacity(40), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use plist::{Dictionary, Uid, Value};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::apple::FileId;
+
+    const OLD_SHA1: [u8; 20] = [1; 20];
+    const NEW_SHA1: [u8; 20] = [2; 20];
+
+    /// The first eight bytes of the blob, after the flags.
+    fn mark(flags: i64, blob: &[u8]) -> [u8; 8] {
+        let mut mark = [0; 8];
+        for (mark, byte) in mark.iter_mut().zip(flags.to_be_bytes()[7..].iter().chain(blob)) {
+            *mark = *byte;
+        }
+        mark
+    }
+
+    fn item(path: &[u8], index: usize) -> StoredItem<'_> {
+        let (mtime_secs, mtime_nanos, fresh_sha1) = (5, 6, None);
+        let kind = ItemKind::File;
+        StoredItem { path, kind, len: 10, mtime_secs, mtime_nanos, index, fresh_sha1 }
+    }
+
+    fn row(domain: &str, path: &str, flags: i64, file: &[u8]) -> Row {
+        Row {
+            file_id: RowFileId::Id(FileId::of(domain.as_bytes(), path.as_bytes())),
+            domain: domain.into(),
+            relative_path: path.into(),
+            flags,
+            file: file.to_vec(),
+            oddities: Vec::new(),
+        }
+    }
+
+    fn stored_path(domain: &str, path: &str) -> Vec<u8> {
+        FileId::of(domain.as_bytes(), path.as_bytes()).stored_path().into_bytes()
+    }
+
+    fn arrange<'a>(items: &[StoredItem<'a>], rows: &[Row]) -> Arranged<'a> {
+        let mut arranging = Arranging::new(items.iter().copied(), &mark);
+        rows.iter().for_each(|row| arranging.row(row));
+        arranging.finish(RowsRead::All)
+    }
+
+    fn blob_with_digest(digest: [u8; 20]) -> Vec<u8> {
+        let uid = |number| Value::Uid(Uid::new(number));
+        let dictionary = |members: [(&str, Value); 1]| {
+            members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Dictionary>()
+        };
+        let root = dictionary([("Digest", uid(2))]);
+        let objects = vec!["$null".into(), root.into(), Value::Data(digest.to_vec())];
+        let mut archive = dictionary([("$objects", objects.into())]);
+        archive.insert("$top".into(), dictionary([("root", uid(1))]).into());
+        let mut blob = Vec::new();
+        Value::from(archive).to_writer_binary(&mut blob).unwrap();
+        blob
+    }
+
+    /// What comes of one file whose row has a digest.
+    fn with_digest(fresh_sha1: Option<[u8; 20]>) -> (u64, Vec<Problem>) {
+        let path = stored_path("HomeDomain", "Library/a");
+        let items = [StoredItem { fresh_sha1, ..item(&path, 0) }];
+        let rows = [row("HomeDomain", "Library/a", 1, &blob_with_digest(OLD_SHA1))];
+        let arranged = arrange(&items, &rows);
+        assert_eq!(arranged.problem_count, arranged.problems.len() as u64);
+        (arranged.checked_count, arranged.problems)
+    }
+
+    #[test]
+    fn items_come_by_domain_then_path_then_stored_path() {
+        let rows = [row("B", "a", 1, b""), row("A", "b", 1, b""), row("A", "a/b", 1, b"")];
+        let paths = [("B", "a"), ("A", "b"), ("A", "a/b")].map(|(d, p)| stored_path(d, p));
+        let mut items = vec![item(b"Status.plist", 3), item(b"", 4), item(b"Info.plist", 5)];
+        items.extend(paths.iter().zip(0..).map(|(path, index)| item(path, index)));
+        let arranged = arrange(&items, &rows);
+        let order: Vec<usize> = arranged.items().map(|item| item.index).collect();
+        assert_eq!(order, [4, 5, 3, 2, 1, 0]);
+        assert_eq!((arranged.problem_count, arranged.rowless_count), (0, 0));
+    }
+
+    #[test]
+    fn an_item_has_the_names_and_the_mark_of_its_row() {
+        let path = stored_path("HomeDomain", "Library/a");
+        let arranged = arrange(&[item(&path, 7)], &[row("HomeDomain", "Library/a", 1, b"blob")]);
+        let expected = ArrangedItem {
+            domain: b"HomeDomain",
+            relative_path: b"Library/a",
+            stored_path: &path,
+            kind: ItemKind::File,
+            len: 10,
+            mtime_secs: 5,
+            mtime_nanos: 6,
+            row: Some(*b"\x01blob\0\0\0"),
+            index: 7,
+        };
+        assert_eq!(arranged.items().collect::<Vec<_>>(), [expected]);
+    }
+
+    #[test]
+    fn a_row_whose_file_is_not_there_is_named() {
+        let rows = [row("B", "there is none", 1, b""), row("A", "a folder", 2, b"")];
+        let arranged = arrange(&[item(b"Manifest.db", 0)], &rows);
+        let names: Vec<&str> = arranged.problems.iter().map(|p| p.path.as_str()).collect();
+        assert_eq!((names, arranged.problem_count), (vec!["B there is none"], 1));
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_a_file_is_not_the_file() {
+        let path = stored_path("A", "a");
+        let folder = StoredItem { kind: ItemKind::Directory, len: 0, ..item(&path, 0) };
+        let arranged = arrange(&[folder], &[row("A", "a", 1, b"")]);
+        assert_eq!((arranged.problem_count, arranged.rowless_count), (1, 0));
+        assert_eq!(arranged.items().next().unwrap().row, None);
+    }
+
+    #[test]
+    fn a_row_that_promises_a_file_and_names_none_is_a_problem() {
+        let nameless =
+            |flags| Row { file_id: RowFileId::Odd(Vec::new()), ..row("A", "a", flags, b"") };
+        let arranged = arrange(&[], &[nameless(1), nameless(2)]);
+        assert_eq!(
+            arranged.problems.first().unwrap().why,
+            "1 of its rows promise a file and name none"
+        );
+    }
+
+    #[test]
+    fn a_file_without_a_row_is_kept_and_counted() {
+        let path = stored_path("A", "a");
+        let in_wrong_shard = [b"zz".as_slice(), &path[2..]].concat();
+        let items = [item(&path, 0), item(b".DS_Store", 1), item(&in_wrong_shard, 2)];
+        let arranged = arrange(&items, &[row("B", "a folder", 2, b"")]);
+        assert_eq!((arranged.rowless_count, arranged.problem_count), (1, 0));
+        assert_eq!(arranged.items().len(), 3);
+    }
+
+    #[test]
+    fn of_several_rows_of_a_file_the_smallest_is_its_own_whatever_their_order() {
+        let path = stored_path("A", "a");
+        let same_id = |domain: &str, path: &str, flags| Row {
+            file_id: RowFileId::Id(FileId::of(b"A", b"a")),
+            ..row(domain, path, flags, b"")
+        };
+        let rows = [same_id("B", "a", 1), same_id("A", "b", 2), same_id("A", "c", 1)];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            let arranged = arrange(&[item(&path, 0)], &order.map(|at: usize| rows[at].clone()));
+            let first = arranged.items().next().unwrap();
+            assert_eq!((first.domain, first.relative_path), (b"A".as_slice(), b"b".as_slice()));
+            assert_eq!(arranged.problem_count, 0, "all of them have their file");
+        }
+        let arranged = arrange(&[], &rows);
+        assert_eq!(arranged.problem_count, 2, "the two that are of a file");
+    }
+
+    #[test]
+    fn a_file_that_arrived_and_differs_from_its_digest_is_a_problem() {
+        let (checked_count, problems) = with_digest(Some(NEW_SHA1));
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        assert_eq!((checked_count, problem.path.as_str()), (1, "HomeDomain Library/a"));
+        assert!(problem.why.contains(&"02".repeat(20)) && problem.why.contains(&"01".repeat(20)));
+    }
+
+    #[test]
+    fn a_file_that_arrived_as_its_digest_says_is_fine() {
+        assert_eq!(with_digest(Some(OLD_SHA1)), (1, Vec::new()));
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_run_is_not_held_against_its_digest() {
+        assert_eq!(with_digest(None), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_record_without_a_digest_promises_nothing() {
+        let path = stored_path("A", "a");
+        let items = [StoredItem { fresh_sha1: Some(NEW_SHA1), ..item(&path, 0) }];
+        let arranged = arrange(&items, &[row("A", "a", 1, b"no property list")]);
+        assert_eq!((arranged.checked_count, arranged.problem_count), (0, 0));
+    }
+
+    #[test]
+    fn without_the_rows_nothing_is_checked_and_the_order_is_that_of_paths() {
+        let (a, b) = (stored_path("A", "a"), stored_path("B", "b"));
+        let fresh_sha1 = Some(NEW_SHA1);
+        let items = [StoredItem { fresh_sha1, ..item(&a, 0) }, item(&b, 1), item(b"Info.plist", 2)];
+        let mut arranging = Arranging::new(items, &mark);
+        arranging.row(&row("A", "a", 1, &blob_with_digest(OLD_SHA1)));
+        arranging.row(&row("A", "not there", 1, b""));
+        let arranged = arranging.finish(RowsRead::No);
+        assert_eq!((arranged.problem_count, arranged.rowless_count), (0, 0));
+        assert_eq!(arranged.checked_count, 0);
+        let paths: Vec<&[u8]> = arranged.items().map(|item| item.stored_path).collect();
+        assert!(paths.is_sorted() && arranged.items().all(|item| item.row.is_none()));
+    }
+
+    #[test]
+    fn items_are_counted_by_kind() {
+        let of = |kind, index| StoredItem { kind, ..item(b"a", index) };
+        let items = [of(ItemKind::File, 0), of(ItemKind::File, 1), of(ItemKind::Link, 2)];
+        let counts = arrange(&items, &[]).counts;
+        assert_eq!((counts.files, counts.links, counts.directories, counts.len), (2, 1, 0, 20));
+    }
+
+    proptest! {
+        #[test]
+        fn every_item_comes_out_once_and_in_order(
+            files in prop::collection::vec(("[AB]", "[a-c]{1,2}"), 0..30),
+            listed in prop::collection::vec(("[AB]", "[a-c]{1,2}", 0..4_i64), 0..30),
+            others in prop::collection::vec("[a-d/]{0,4}", 0..10),
+        ) {
+            let mut paths: Vec<Vec<u8>> = files.iter().map(|(d, p)| stored_path(d, p)).collect();
+            paths.extend(others.into_iter().map(String::into_bytes));
+            let items: Vec<_> = paths.iter().zip(0..).map(|(path, index)| item(path, index)).collect();
+            let rows: Vec<Row> = listed.iter().map(|(d, p, flags)| row(d, p, *flags, b"")).collect();
+            let arranged = arrange(&items, &rows);
+            let keys = arranged.items().map(|i| (i.domain, i.relative_path, i.stored_path));
+            prop_assert!(keys.is_sorted());
+            let mut indices: Vec<usize> = arranged.items().map(|item| item.index).collect();
+            indices.sort_unstable();
+            prop_assert!(indices.into_iter().eq(0..items.len()));
+            for item in arranged.items().filter(|item| !item.domain.is_empty()) {
+                let named = FileId::of(item.domain, item.relative_path).stored_path();
+                prop_assert_eq!(named.as_bytes(), item.stored_path);
+            }
+            let lacking = rows.iter().filter(|row| {
+                let path = FileId::of(&row.domain, &row.relative_path).stored_path().into_bytes();
+                row.flags == 1 && !paths.contains(&path)
+            });
+            prop_assert_eq!(arranged.problem_count, lacking.count() as u64);
+        }
+    }
+}
