@@ -63,6 +63,12 @@ pub(super) struct Global {
 pub(super) enum Command {
     /// Make a repository in a new or empty folder; prints a recovery key once
     Init(Init),
+    /// Back up the connected iPhone into a new snapshot
+    Backup(Backup),
+    /// List connected iPhones
+    Devices(Devices),
+    /// Let an iPhone trust this computer
+    Pair(Pair),
     /// Take Finder, iTunes or idevicebackup2 backups as dated snapshots
     Import(Import),
     /// List snapshots
@@ -111,6 +117,59 @@ pub(super) enum Command {
 pub(super) struct Init {
     /// Folder of the new repository (or --repo)
     pub(super) location: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// iPhones by name or UDID (its beginning is enough); none: the only one that is connected
+    #[arg(value_name = "DEVICE")]
+    pub(super) devices: Vec<String>,
+    /// All iPhones that are connected, at once
+    #[arg(long, conflicts_with = "devices")]
+    pub(super) all: bool,
+    /// Reach iPhones over Wi-Fi too
+    #[arg(long)]
+    pub(super) wifi: bool,
+    /// Ask the iPhone for everything, not only for what changed
+    #[arg(long)]
+    pub(super) full: bool,
+    /// Begin anew instead of going on with an interrupted backup
+    #[arg(long)]
+    pub(super) restart: bool,
+    /// How long to wait for the iPhone to be connected, as 30s, 10m or 1h
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = super::format::parse_time)]
+    pub(super) wait_for_device: std::time::Duration,
+    /// Word to put on each new snapshot
+    #[arg(long)]
+    pub(super) tag: Vec<String>,
+    /// Sentence to put on each new snapshot
+    #[arg(long)]
+    pub(super) note: Option<String>,
+    /// Keep each new snapshot from being forgotten
+    #[arg(long)]
+    pub(super) pin: bool,
+    /// Only tell which iPhones would be backed up
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Devices {
+    /// Go on telling until stopped
+    #[arg(long)]
+    pub(super) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Pair {
+    /// iPhone by UDID (its beginning is enough); none: the only one that is connected
+    pub(super) device: Option<String>,
+    /// Let the iPhone be reached over Wi-Fi from now on
+    #[arg(long)]
+    pub(super) wifi: bool,
+    /// How long to wait for Trust and the passcode
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = super::format::parse_time)]
+    pub(super) timeout: std::time::Duration,
 }
 
 #[derive(Debug, Args)]

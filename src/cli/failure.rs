@@ -30,9 +30,12 @@ pub(super) mod code {
     pub(in crate::cli) const LOCKED: u8 = 11;
     pub(in crate::cli) const WRONG_PASSWORD: u8 = 12;
     pub(in crate::cli) const NO_DRIVE: u8 = 13;
+    pub(in crate::cli) const NO_PHONE: u8 = 14;
+    pub(in crate::cli) const NOT_TRUSTED: u8 = 15;
     pub(in crate::cli) const NO_SPACE: u8 = 16;
     pub(in crate::cli) const CONNECTION: u8 = 17;
     pub(in crate::cli) const DAMAGE: u8 = 20;
+    pub(in crate::cli) const WRONG_PHONE_PASSWORD: u8 = 22;
     pub(in crate::cli) const BUG: u8 = 70;
     pub(in crate::cli) const INTERRUPTED: u8 = 130;
 }
@@ -61,7 +64,13 @@ impl Failure {
         self.code
     }
 
-    fn of(code: u8, error: &dyn Error) -> Self {
+    /// One more thing that led to it.
+    pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    pub(super) fn of(code: u8, error: &dyn Error) -> Self {
         let mut causes = Vec::new();
         let mut last = error.to_string();
         let mut source = error.source();
@@ -121,9 +130,10 @@ impl Failure {
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text = format!("error: {}", self.what);
+        // A phone's words, or a folder's, may be among them.
+        let mut text = format!("error: {}", super::format::plain(&self.what));
         for cause in &self.causes {
-            text.push_str(&format!("\n  cause: {cause}"));
+            text.push_str(&format!("\n  cause: {}", super::format::plain(cause)));
         }
         if let Some(next) = &self.next {
             text.push_str(&format!("\n  next: {next}"));

@@ -9,6 +9,7 @@ mod context;
 mod failure;
 mod format;
 mod output;
+mod phone_failure;
 mod progress;
 mod secret;
 mod settings;

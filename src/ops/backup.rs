@@ -25,8 +25,8 @@ use crate::capture::device::take::{TakeError, Taken, Wish, take};
 use crate::capture::device::{Link, LinkError};
 use crate::observe::{Observer, Phase, Prompt};
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
-use crate::snapshot::record::{self, Device, SnapshotRecord};
 use crate::snapshot::Snapshot;
+use crate::snapshot::record::{self, Device, SnapshotRecord};
 
 const SERVICE: &str = "com.apple.mobilebackup2";
 
@@ -174,7 +174,11 @@ pub fn backup(
     Ok(done)
 }
 
-fn label(opened: &mut Opened, snapshot: RecordId, options: &BackupOptions) -> Result<(), RepositoryError> {
+fn label(
+    opened: &mut Opened,
+    snapshot: RecordId,
+    options: &BackupOptions,
+) -> Result<(), RepositoryError> {
     for tag in &options.tags {
         mark::tag(opened, snapshot, tag, true)?;
     }
@@ -192,11 +196,9 @@ impl Run<'_> {
         let Job { mut phone, observer, cancelled } = job;
         let result = self.capture(&mut phone, observer, &cancelled);
         match result {
-            Err(BackupError::Take(TakeError::Stopped) | BackupError::Connect(ConnectError::Stopped))
-                if cancelled.load(Ordering::Relaxed) =>
-            {
-                Err(BackupError::CancelledOnPhone)
-            }
+            Err(
+                BackupError::Take(TakeError::Stopped) | BackupError::Connect(ConnectError::Stopped),
+            ) if cancelled.load(Ordering::Relaxed) => Err(BackupError::CancelledOnPhone),
             other => other,
         }
     }
@@ -235,7 +237,9 @@ impl Run<'_> {
         });
         // The snapshot stands or not whatever the phone hears of it.
         if let Err(error) = guard.finish() {
-            observer.remark(&format!("the phone may show its sync sign until it is unplugged: {error}"));
+            observer.remark(&format!(
+                "the phone may show its sync sign until it is unplugged: {error}"
+            ));
         }
         let (taken, session, draft, is_resumed, base) = taken?;
         let received_len = taken.received_len;
@@ -266,10 +270,8 @@ impl Run<'_> {
         pieces: &Pieces,
         begun: Begun,
         observer: &dyn Observer,
-    ) -> Result<
-        (Taken, Session<'_>, russet_store::ids::DraftId, bool, Option<RecordId>),
-        BackupError,
-    > {
+    ) -> Result<(Taken, Session<'_>, russet_store::ids::DraftId, bool, Option<RecordId>), BackupError>
+    {
         let (draft, is_resumed) = (begun.id, begun.is_resumed);
         let base = begun.record.base.as_ref().map(|base| base.snapshot);
         let info = |date: Option<i64>| {
@@ -290,7 +292,9 @@ impl Run<'_> {
         let session = Session::begin(self.repository, None)?;
         let begun = RefCell::new(Some(begun));
         let taken = run(&session, self.cuts, |feeder| {
-            let Some(begun) = begun.take() else { return Err(BackupError::Take(TakeError::HungUp)) };
+            let Some(begun) = begun.take() else {
+                return Err(BackupError::Take(TakeError::HungUp));
+            };
             Ok::<_, BackupError>(take(&mut link, &wish, begun, &session, feeder, observer)?)
         });
         // Whatever happened, a phone that hears goodbye goes back to its home screen at once.

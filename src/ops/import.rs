@@ -19,8 +19,8 @@ use crate::capture::folder::{
 };
 use crate::observe::Observer;
 use crate::pipeline::{Cuts, SizesError};
-use crate::snapshot::record::{self, Device, SnapshotRecord};
 use crate::snapshot::Snapshot;
+use crate::snapshot::record::{self, Device, SnapshotRecord};
 
 /// How folders are taken.
 #[derive(Debug, Clone, Default)]

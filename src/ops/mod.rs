@@ -12,5 +12,6 @@ pub mod init;
 pub mod list;
 pub mod mark;
 pub mod open;
+pub mod phones;
 pub mod restore;
 pub mod verify;

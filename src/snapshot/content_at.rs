@@ -50,7 +50,8 @@ impl<'r> ContentAt<'r> {
         let mut chunks = Vec::with_capacity(ids.len());
         let mut at = 0;
         for batch in ids.chunks(4096) {
-            let found = repository.index().lookup_many(batch).map_err(|_| ContentError::OtherBytes)?;
+            let found =
+                repository.index().lookup_many(batch).map_err(|_| ContentError::OtherBytes)?;
             for (id, places) in batch.iter().zip(found) {
                 let place = places.first().ok_or(ContentError::OtherBytes)?;
                 let len = place.spot.plain_len;

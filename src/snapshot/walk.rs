@@ -193,7 +193,11 @@ fn visit_ids<E: From<TreeError>>(
     Ok(())
 }
 
-pub(super) fn read_list(repository: &Repository, id: BlobId, depth: u8) -> Result<Vec<BlobId>, TreeError> {
+pub(super) fn read_list(
+    repository: &Repository,
+    id: BlobId,
+    depth: u8,
+) -> Result<Vec<BlobId>, TreeError> {
     let blob = repository.blob(&id, BlobType::Tree)?;
     decode_list(&blob, depth).map_err(|source| TreeError::Node { id, source })
 }

@@ -89,7 +89,8 @@ fn fresh(
         Some(snapshot) => load_base(repository, snapshot, observer),
         None => (None, Draft::over(DraftTree::new())),
     };
-    let last = of_phone.iter().filter(|s| s.record.kind != "folder").max_by_key(|s| s.record.captured);
+    let last =
+        of_phone.iter().filter(|s| s.record.kind != "folder").max_by_key(|s| s.record.captured);
     if base.is_some() && last.is_some_and(|s| s.record.verdict == Verdict::Incomplete) {
         observer.remark(
             "the last backup of this phone was incomplete: the phone is asked for everything",

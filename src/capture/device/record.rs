@@ -103,9 +103,7 @@ fn is_shown(stored_path: &[u8]) -> bool {
             let hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
             match stored_path.split(|byte| *byte == b'/').collect::<Vec<_>>().as_slice() {
                 [shard] => shard.len() == 2 && shard.iter().all(hex),
-                [shard, id] => {
-                    id.len() == 40 && id.iter().all(hex) && id.get(..2) == Some(*shard)
-                }
+                [shard, id] => id.len() == 40 && id.iter().all(hex) && id.get(..2) == Some(*shard),
                 _ => false,
             }
         }

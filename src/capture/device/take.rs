@@ -166,8 +166,11 @@ pub fn take<'s, 'r, S: Read + Write>(
     feeder: &mut Feeder<'_, 's, 'r, ()>,
     observer: &dyn Observer,
 ) -> Result<Taken, TakeError> {
-    let known_len =
-        if wish.is_encrypted || begun.record.base.is_none() { 0 } else { begun.draft.tree().counts().len };
+    let known_len = if wish.is_encrypted || begun.record.base.is_none() {
+        0
+    } else {
+        begun.draft.tree().counts().len
+    };
     let failed_before = begun.record.failed.clone();
     let options = HostOptions {
         udid: wish.udid,

@@ -4,6 +4,7 @@ mod forget;
 mod import;
 mod key;
 mod look;
+mod phone;
 mod repo;
 mod restore;
 mod verify;
@@ -21,6 +22,9 @@ use crate::snapshot::{Snapshot, record};
 pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Init(args) => repo::init(context, &args),
+        Command::Backup(args) => phone::backup(context, args),
+        Command::Devices(args) => phone::devices(context, &args),
+        Command::Pair(args) => phone::pair(context, &args),
         Command::Import(args) => import::import(context, args),
         Command::Snapshots(args) => look::snapshots(context, &args),
         Command::Ls(args) => look::ls(context, &args),

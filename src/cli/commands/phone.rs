@@ -1,0 +1,388 @@
+//! `backup`, `devices` and `pair`: what has a phone at the other end.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::cli::args::{Backup, Devices, Pair};
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, code};
+use crate::cli::format::{bytes, counted, plain, rfc3339};
+use crate::cli::{output, stop};
+use crate::observe::{Observer, Prompt};
+use crate::ops::backup::{BackedUp, BackupOptions, Job, backup as back_up, stop_of};
+use crate::ops::phones::{
+    Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, matches,
+    pair as ask_to_trust,
+};
+
+const TRUST_TIME: Duration = Duration::from_secs(120);
+
+/// The mux daemon, where the environment or the system has it.
+fn muxer() -> Result<Muxer, Failure> {
+    let address = match std::env::var("USBMUXD_SOCKET_ADDRESS") {
+        Ok(text) if !text.is_empty() => MuxerAddress::parse(&text).map_err(|error| {
+            Failure::of(code::USAGE, &error).next(
+                "USBMUXD_SOCKET_ADDRESS takes HOST:PORT, a path, or UNIX:/path; unset it for the usual place",
+            )
+        })?,
+        _ => MuxerAddress::system(),
+    };
+    Ok(Muxer::new(address)?.with_stop(Arc::new(stop::asked)))
+}
+
+/// A phone that can be talked to, with what it says of itself; what cannot be asked stands in the error.
+struct Seen {
+    attached: Attached,
+    values: Result<Values, ConnectError>,
+}
+
+fn look(muxer: &Muxer, wifi: bool) -> Result<Vec<Seen>, Failure> {
+    let attached = muxer.list()?;
+    let wanted = attached.into_iter().filter(|a| wifi || a.connection == Connection::Usb);
+    Ok(wanted
+        .map(|attached| {
+            let values = Phone::connect(muxer, &attached).and_then(|mut phone| phone.values());
+            Seen { attached, values }
+        })
+        .collect())
+}
+
+impl Seen {
+    fn name(&self) -> Option<&str> {
+        self.values.as_ref().ok()?.name.as_deref()
+    }
+
+    fn shown(&self) -> String {
+        plain(self.name().unwrap_or(&self.attached.udid))
+    }
+}
+
+pub(super) fn devices(context: &Context, args: &Devices) -> Result<u8, Failure> {
+    let muxer = muxer()?;
+    if !args.watch {
+        let seen = look(&muxer, true)?;
+        if seen.is_empty() && !context.json() {
+            output::note(
+                "No iPhone is connected. Plug it in, unlock it, and tap Trust if it asks.",
+            );
+        }
+        return tell_devices(context, &seen).map(|()| 0);
+    }
+    let mut failed = None;
+    let mut changed =
+        |_: &[Attached]| match look(&muxer, true).and_then(|seen| tell_devices(context, &seen)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        };
+    muxer.watch(&mut changed, Arc::new(stop::asked))?;
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(0),
+    }
+}
+
+fn tell_devices(context: &Context, seen: &[Seen]) -> Result<(), Failure> {
+    for phone in seen {
+        let connection = word(phone.attached.connection);
+        if context.json() {
+            let values = phone.values.as_ref().ok();
+            output::message(
+                "device",
+                json!({
+                    "udid": phone.attached.udid, "connection": connection,
+                    "trusted": values.is_some(),
+                    "why": phone.values.as_ref().err().map(ToString::to_string),
+                    "name": phone.name(),
+                    "product_type": values.and_then(|v| v.product_type.clone()),
+                    "product_version": values.and_then(|v| v.product_version.clone()),
+                    "encrypted": values.map(|v| v.will_encrypt == Some(true)),
+                }),
+            )?;
+            continue;
+        }
+        let about = match &phone.values {
+            Ok(values) => format!(
+                "{} · iOS {} · {}",
+                plain(values.product_type.as_deref().unwrap_or("?")),
+                plain(values.product_version.as_deref().unwrap_or("?")),
+                if values.will_encrypt == Some(true) {
+                    "encrypted backups"
+                } else {
+                    "backups NOT encrypted"
+                },
+            ),
+            Err(error) => error.to_string(),
+        };
+        output::line(&format!(
+            "{}  {connection}  {about}  {}",
+            phone.shown(),
+            phone.attached.udid
+        ))?;
+    }
+    Ok(())
+}
+
+fn word(connection: Connection) -> &'static str {
+    match connection {
+        Connection::Usb => "usb",
+        Connection::Network => "wifi",
+    }
+}
+
+pub(super) fn pair(context: &Context, args: &Pair) -> Result<u8, Failure> {
+    let muxer = muxer()?;
+    let attached = muxer.list()?;
+    let wanted = args.device.as_deref();
+    let mut found = attached.into_iter().filter(|a| wanted.is_none_or(|w| matches(w, a, None)));
+    let (first, second) = (found.next(), found.next());
+    let attached = first.ok_or_else(|| no_phone(wanted))?;
+    if second.is_some() {
+        return Err(several("pair"));
+    }
+    match Phone::connect(&muxer, &attached) {
+        Ok(_) => {}
+        Err(
+            ConnectError::NotPaired | ConnectError::PairingGone | ConnectError::PairRecordDamaged,
+        ) => {
+            trust(context, &muxer, &attached, args.timeout)?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let mut phone = Phone::connect(&muxer, &attached)?;
+    let values = phone.values()?;
+    if args.wifi {
+        phone.enable_wifi()?;
+    }
+    context.progress.clear();
+    let name = values.name.as_deref().unwrap_or(&attached.udid);
+    if context.json() {
+        let body =
+            json!({ "udid": attached.udid, "name": name, "wifi": args.wifi, "exit_code": 0 });
+        output::message("summary", body)?;
+        return Ok(0);
+    }
+    output::line(&format!("✓ {} trusts this computer", plain(name)))?;
+    Ok(0)
+}
+
+/// Asks the phone to trust this computer and tells its owner what to do, once for each step.
+fn trust(
+    context: &Context,
+    muxer: &Muxer,
+    attached: &Attached,
+    patience: Duration,
+) -> Result<(), Failure> {
+    let mut told = None;
+    let mut tell = |state: PairState| {
+        if told != Some(state) {
+            told = Some(state);
+            context.progress.prompt(match state {
+                PairState::Locked => Prompt::Unlock,
+                PairState::DialogWaiting => Prompt::Trust,
+            });
+        }
+        if stop::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    Ok(ask_to_trust(muxer, attached, "russet", patience, &mut tell)?)
+}
+
+fn no_phone(wanted: Option<&str>) -> Failure {
+    let what = match wanted {
+        Some(wanted) => format!("no connected iPhone is called \"{wanted}\""),
+        None => "no iPhone is connected".to_owned(),
+    };
+    Failure::new(code::NO_PHONE, what)
+        .next("plug it in and unlock it; `russet devices` lists those that are connected")
+}
+
+fn several(verb: &str) -> Failure {
+    let all = if verb == "backup" { ", or take them all with `--all`" } else { "" };
+    Failure::new(code::NO_PHONE, "several iPhones are connected")
+        .next(format!("name one: `russet {verb} NAME`{all}; `russet devices` lists them"))
+}
+
+/// The phones that are meant, once they are connected; waits for them as long as was allowed.
+fn chosen(muxer: &Muxer, args: &Backup) -> Result<Vec<Seen>, Failure> {
+    let started = Instant::now();
+    loop {
+        let waiting = started.elapsed() < args.wait_for_device;
+        match choose(look(muxer, args.wifi), args) {
+            Err(failure) if waiting && failure.code() == code::NO_PHONE && !stop::asked() => {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn choose(seen: Result<Vec<Seen>, Failure>, args: &Backup) -> Result<Vec<Seen>, Failure> {
+    let mut seen = seen?;
+    if args.all || args.devices.is_empty() {
+        return match seen.len() {
+            0 => Err(no_phone(None)),
+            1 => Ok(seen),
+            _ if args.all => Ok(seen),
+            _ => Err(several("backup")),
+        };
+    }
+    let mut chosen: Vec<Seen> = Vec::new();
+    for wanted in &args.devices {
+        let is_meant = |phone: &Seen| matches(wanted, &phone.attached, phone.name());
+        if chosen.iter().any(is_meant) {
+            continue;
+        }
+        let found: Vec<usize> =
+            seen.iter().enumerate().filter(|(_, p)| is_meant(p)).map(|(at, _)| at).collect();
+        match found.as_slice() {
+            [at] => chosen.push(seen.remove(*at)),
+            [] => return Err(no_phone(Some(wanted))),
+            _ => {
+                return Err(Failure::new(
+                    code::NO_PHONE,
+                    format!("several connected iPhones are called \"{wanted}\""),
+                )
+                .next("name it by its UDID; `russet devices` shows it"));
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
+    let muxer = muxer()?;
+    let seen = chosen(&muxer, &args)?;
+    if args.dry_run {
+        for phone in &seen {
+            if context.json() {
+                let body = json!({ "udid": phone.attached.udid, "would": true, "exit_code": 0 });
+                output::message("summary", body)?;
+            } else {
+                output::line(&format!("? {} would be backed up", phone.shown()))?;
+            }
+        }
+        return Ok(0);
+    }
+    let options = BackupOptions {
+        full: args.full,
+        restart: args.restart,
+        tags: args.tag,
+        note: args.note,
+        pin: args.pin,
+    };
+    // The phones are asked first: nobody types a password for a phone that does not trust this computer.
+    let mut worst = 0;
+    let mut jobs = Vec::new();
+    let mut names = Vec::new();
+    let several = seen.len() > 1;
+    for phone in seen {
+        let name = phone.shown();
+        match job(context, &muxer, phone) {
+            Ok(job) => {
+                jobs.push(job);
+                names.push(name);
+            }
+            Err(failure) if several => {
+                tell_failure(context, &name, &failure)?;
+                worst = worse(worst, failure.code());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if jobs.is_empty() {
+        return Ok(worst);
+    }
+    let mut opened = context.write()?;
+    let done = back_up(&mut opened, jobs, &options, &context.progress)?;
+    context.progress.clear();
+    for (name, result) in names.iter().zip(done) {
+        match result {
+            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
+            Err(error) if several => {
+                let failure = Failure::from(error);
+                tell_failure(context, name, &failure)?;
+                worst = worse(worst, failure.code());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(worst)
+}
+
+/// A session with a phone, after it was made to trust this computer if it did not.
+fn job<'a>(context: &'a Context, muxer: &Muxer, seen: Seen) -> Result<Job<'a>, Failure> {
+    use ConnectError::{NotPaired, PairRecordDamaged, PairingGone};
+    if let Err(NotPaired | PairingGone | PairRecordDamaged) = seen.values {
+        trust(context, muxer, &seen.attached, TRUST_TIME)?;
+    }
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let muxer = muxer.clone().with_stop(stop_of(Arc::new(stop::asked), Arc::clone(&cancelled)));
+    let phone = Phone::connect(&muxer, &seen.attached)?;
+    Ok(Job { phone, observer: &context.progress, cancelled })
+}
+
+/// The code that matters more: an interruption, then a failure, then an incomplete snapshot.
+fn worse(a: u8, b: u8) -> u8 {
+    let rank = |c: u8| match c {
+        0 => 0,
+        code::INCOMPLETE => 1,
+        code::INTERRUPTED => 3,
+        _ => 2,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}
+
+fn tell_failure(context: &Context, name: &str, failure: &Failure) -> Result<(), Failure> {
+    if context.json() {
+        let body = json!({ "item": name, "code": failure.code(), "what": failure.text() });
+        output::message("error", body)?;
+    }
+    output::note(&format!("{name}: {}", failure.text()));
+    Ok(())
+}
+
+fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
+    let (snapshot, written) = (&made.snapshot, &made.written);
+    let record = &snapshot.record;
+    let exit = if snapshot.is_good() { 0 } else { code::INCOMPLETE };
+    if context.json() {
+        output::message(
+            "summary",
+            json!({
+                "snapshot_id": snapshot.id, "new": true, "device": record.device.name, "udid": record.udid,
+                "time": rfc3339(record.backup_time), "verdict": record.verdict, "kind": record.kind,
+                "encrypted": record.encrypted, "resumed": made.is_resumed,
+                "files": record.counts.files, "len": record.counts.len, "received_len": made.received_len,
+                "new_len": written.new_len, "stored_len": written.stored_len, "pack_count": written.pack_count,
+                "problem_count": record.problem_count, "exit_code": exit,
+            }),
+        )?;
+        return Ok(exit);
+    }
+    let mark = if snapshot.is_good() { "✓" } else { "!" };
+    output::line(&format!(
+        "{mark} Snapshot {} of {} — {} in {}, {} sent by the phone, {} new, {} written",
+        snapshot.short_id(),
+        plain(snapshot.device_name()),
+        bytes(record.counts.len),
+        counted(record.counts.files, "file"),
+        bytes(made.received_len),
+        bytes(written.new_len),
+        bytes(written.stored_len),
+    ))?;
+    if exit == 0 {
+        output::line("  You can unplug the phone.")?;
+    } else {
+        let things = counted(record.problem_count, "thing");
+        output::note(&format!(
+            "  It is INCOMPLETE: {things} missing or not as the phone's own list says. It will not stand for the phone while a complete one exists; the next backup asks for everything."
+        ));
+    }
+    Ok(exit)
+}

@@ -1,0 +1,188 @@
+//! What is said when a phone or the way to it fails, and what to do then. Codes of Apple's: docs/scripted-phone.md.
+//!
+//! Invariant: each message names what a person can do at the phone or the cable; Apple's number stands beside it, for searching.
+
+use super::failure::{Failure, code};
+use crate::capture::device::connect::ConnectError;
+use crate::capture::device::host::HostError;
+use crate::capture::device::take::{TakeError, Unreadable};
+use crate::capture::device::{LinkError, finish::FinishError};
+use crate::ops::backup::BackupError;
+use crate::pipeline::IngestError;
+
+/// Files that are named of those a phone could not read.
+const SHOWN_COUNT: usize = 20;
+
+const TRUST: &str = "unlock the iPhone, plug it in again, tap Trust and enter its passcode; `russet pair` does that step alone";
+const RESUMES: &str =
+    "plug the iPhone in again, unlock it, and run the same command: it goes on where it stopped";
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let (exit, next) = connect_next(&error);
+        let failure = Self::of(exit, &error);
+        if next.is_empty() { failure } else { failure.next(next) }
+    }
+}
+
+fn connect_next(error: &ConnectError) -> (u8, &'static str) {
+    use ConnectError as E;
+    match error {
+        E::NoMuxer { .. } | E::MuxerStale { .. } | E::MuxerRefused { .. } => (
+            code::NO_PHONE,
+            if cfg!(windows) {
+                "install \"Apple Devices\" from the Microsoft Store and start it once"
+            } else if cfg!(target_os = "macos") {
+                "plug the iPhone in and allow the accessory to connect"
+            } else {
+                "plug the iPhone in; if it is, install usbmuxd (`apt install usbmuxd`): it runs while a phone is connected"
+            },
+        ),
+        E::MuxerUnreachable { .. } | E::MuxerSaid { .. } => {
+            (code::NO_PHONE, "`russet doctor` looks at the way to the phone step by step")
+        }
+        E::PhoneGone => (code::CONNECTION, RESUMES),
+        E::NotPaired | E::PairingGone | E::PairRecordDamaged => (code::NOT_TRUSTED, TRUST),
+        E::PasswordProtected => (code::NOT_TRUSTED, "unlock the iPhone and run it again"),
+        E::DialogPending => {
+            (code::NOT_TRUSTED, "tap Trust on the iPhone and enter its passcode, then run it again")
+        }
+        E::Denied => (
+            code::NOT_TRUSTED,
+            "plug the iPhone in again to be asked anew; Settings › General › Transfer or Reset › Reset Location & Privacy forgets the answer",
+        ),
+        E::ProhibitedOverWifi => {
+            (code::NOT_TRUSTED, "connect the iPhone by cable once, and pair there")
+        }
+        E::Supervised { .. } => {
+            (code::NOT_TRUSTED, "ask whoever manages this iPhone to allow pairing")
+        }
+        E::RestoreMode { .. } => {
+            (code::NO_PHONE, "let Finder or iTunes finish restoring it, or restart it")
+        }
+        E::NoSuchService { .. } => (code::FAILED, "is this iPhone's iOS at least version 10?"),
+        E::NotThePhone => (code::NOT_TRUSTED, "connect the iPhone by cable"),
+        E::SyncBusy => (
+            code::FAILED,
+            "wait until Finder or iTunes is done with the iPhone, or unplug it and plug it in again",
+        ),
+        E::Lost(_) | E::TimedOut => (code::CONNECTION, RESUMES),
+        E::Stopped => {
+            (code::INTERRUPTED, "run the same command again: it goes on where it stopped")
+        }
+        _ => (code::FAILED, ""),
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Connect(error) => error.into(),
+            BackupError::Take(error) => error.into(),
+            BackupError::CancelledOnPhone => Self::of(code::NOT_TRUSTED, &error)
+                .next("run it again to go on where it stopped; nothing already saved is affected"),
+            BackupError::Ingest(IngestError::Session(error)) | BackupError::Session(error) => {
+                error.into()
+            }
+            BackupError::Repository(error) => error.into(),
+            other => Self::of(code::FAILED, &other),
+        }
+    }
+}
+
+impl From<TakeError> for Failure {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Host(HostError::Full)
+            | TakeError::Finish(FinishError::Host(HostError::Full)) => Self::new(
+                code::NO_SPACE,
+                "the drive is full; what came so far is kept, and nothing already saved is affected",
+            )
+            .next("free some space on it (`russet forget`, then `russet prune`), and run the same command: it goes on where it stopped"),
+            TakeError::Host(error) | TakeError::Finish(FinishError::Host(error)) => error.into(),
+            TakeError::Stopped => Self::new(
+                code::INTERRUPTED,
+                "stopped as asked; what came so far is kept",
+            )
+            .next("run the same command again: it goes on where it stopped"),
+            TakeError::Link(LinkError::Lost { .. }) | TakeError::HungUp => {
+                Self::of(code::CONNECTION, &error).next(RESUMES)
+            }
+            TakeError::Phone { code: number, ref unreadable, again, .. } => {
+                of_phone(&error, number, unreadable, again)
+            }
+            TakeError::NotFinished { .. } => Self::of(code::FAILED, &error)
+                .next("run it again; if it happens again, restart the iPhone"),
+            other => Self::of(code::FAILED, &other),
+        }
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Ingest(IngestError::Session(error)) | HostError::Session(error) => {
+                error.into()
+            }
+            HostError::Repository(error) => error.into(),
+            other => Self::of(code::FAILED, &other),
+        }
+    }
+}
+
+/// What Apple's numbers mean, as far as working clients know.
+fn of_phone(error: &TakeError, number: i64, unreadable: &[Unreadable], again: bool) -> Failure {
+    let (exit, next) = match number {
+        1 => (code::NOT_TRUSTED, "unlock the iPhone once after it was started, then run it again"),
+        3 => (
+            code::FAILED,
+            "an earlier backup left something behind on the iPhone: restart the iPhone, then run it again",
+        ),
+        4 | 205 => (
+            code::FAILED,
+            "run it again with `--full`; the phone did not find what it expected here",
+        ),
+        25 => (
+            code::FAILED,
+            "the iPhone is still being restored from iCloud: wait until that is done",
+        ),
+        100..=103 => (
+            code::CONNECTION,
+            "unlock the iPhone, check the cable, and run it again: it goes on where it stopped",
+        ),
+        104 if again => (
+            code::FAILED,
+            "the same files failed the last time: restart the iPhone and run it with `--restart`",
+        ),
+        104 => (
+            code::FAILED,
+            "unlock the iPhone, leave it unlocked, and run it again: only what is missing is sent",
+        ),
+        105 => (
+            code::NO_SPACE,
+            "free space on the drive, or use a larger one; the phone wants room for a full backup",
+        ),
+        106 => (code::NO_SPACE, "free space on the iPhone"),
+        202 => (code::NOT_TRUSTED, "it was cancelled on the iPhone; run it again to go on"),
+        203 => (code::FAILED, "update the iPhone: what it was shown comes from a newer iOS"),
+        207 => (
+            code::WRONG_PHONE_PASSWORD,
+            "an organisation that manages the iPhone demands encrypted backups, or the iPhone backup password was wrong",
+        ),
+        208 => (
+            code::NOT_TRUSTED,
+            "the passcode was not entered on the iPhone in time: unlock it, run it again, and enter the passcode when it asks",
+        ),
+        209 => (code::FAILED, "whoever manages this iPhone forbids backups"),
+        _ => (code::FAILED, "run it again; if it happens again, restart the iPhone"),
+    };
+    let mut failure = Failure::of(exit, error).next(next);
+    for file in unreadable.iter().take(SHOWN_COUNT) {
+        failure =
+            failure.because(format!("not readable on the phone: {}: {}", file.path, file.why));
+    }
+    if unreadable.len() > SHOWN_COUNT {
+        failure = failure.because(format!("and {} more", unreadable.len() - SHOWN_COUNT));
+    }
+    failure
+}
