@@ -3,6 +3,7 @@
 //! Invariant: the phone drives; whatever it asks is answered, and nothing it says reaches beyond the draft of its own backup.
 //! Asynchronous code stays in `connect`; everything else works on plain blocking streams.
 
+pub mod draft;
 pub mod files;
 
 pub use files::{DevicePath, FileError, FileErrorKind, Files, Listed, ListedKind, PathError};
