@@ -69,6 +69,17 @@ def inner(level, places):
     return node
 
 
+def short(path):
+    return struct.pack("<H", len(path)) + path
+
+
+def draft_edits():
+    file = bytes([3, 0, 1]) + struct.pack("<QqI", 4096, 1_700_000_000, 5) + bytes(32 + 20 + 8 + 32)
+    edits = [b"\1" + short(b"Snapshot/ab/c") + file, b"\2" + short(b"ab"), b"\4" + short(b"Snapshot/ab/c") + short(b"ab/c"),
+             b"\5" + short(b"ab") + short(b"cd"), b"\3" + short(b"Snapshot")]
+    return bytes([1]) + struct.pack("<I", len(edits)) + b"".join(edits)
+
+
 def nodes(*all_nodes):
     return b"".join(struct.pack("<H", len(node)) + node for node in all_nodes)
 
@@ -97,6 +108,7 @@ def seeds():
     yield "tree_entry", "named", entry(flags=2, stored=b"ab/cdef")
     yield "tree_entry", "folder", entry(what=2, ids=(), flags=0, stored=b"ab")
     list_of_chunks = bytes([0x81]) + struct.pack("<I", 2) + bytes(64)
+    yield "draft_edits", "moves", draft_edits()
     yield "tree_node", "leaf", nodes(leaf([entry(), entry(what=2, ids=(), flags=0, stored=b"ab")]))
     yield "tree_node", "levels", nodes(leaf([entry()]), inner(1, [0, 0]), inner(2, [1, 1]))
     yield "tree_node", "lists", nodes(list_of_chunks, leaf([entry(ids=(b"@@" + bytes(30),), depth=1)]))
