@@ -28,4 +28,5 @@ pub use manifest_plist::ManifestPlist;
 pub use mb_file::{MbFile, MbFileError, WrappedKey};
 pub use places::{Os, default_places};
 pub use property_list::PlistError;
+pub(crate) use property_list::{Limits, parse_value};
 pub use status::Status;

@@ -64,6 +64,8 @@ impl Limits {
     pub(crate) const MANIFEST: Self = Self::new(64 << 20, 1 << 20);
     /// The blob of one row of `Manifest.db`: 1850 bytes were seen.
     pub(crate) const FILE_BLOB: Self = Self::new(1 << 20, 4096);
+    /// One message of a phone: its batches name 128 files each; a restore may ask for more at once.
+    pub(crate) const MESSAGE: Self = Self::new(16 << 20, 1 << 20);
 
     const fn new(len_max: u64, value_count_max: u64) -> Self {
         Self { len_max, depth_max: 64, value_count_max }
@@ -74,6 +76,11 @@ const BINARY_MAGIC: &[u8] = b"bplist00";
 
 /// The outermost dictionary of a binary or XML list.
 pub(crate) fn parse_dictionary(bytes: &[u8], limits: Limits) -> Result<Dictionary, PlistError> {
+    parse_value(bytes, limits)?.into_dictionary().ok_or(PlistError::NotADictionary)
+}
+
+/// The outermost value, of any kind, of a binary or XML list.
+pub(crate) fn parse_value(bytes: &[u8], limits: Limits) -> Result<Value, PlistError> {
     if bytes.is_empty() {
         return Err(PlistError::Empty);
     }
@@ -81,15 +88,13 @@ pub(crate) fn parse_dictionary(bytes: &[u8], limits: Limits) -> Result<Dictionar
     if len > limits.len_max {
         return Err(PlistError::TooLong { len, len_max: limits.len_max });
     }
-    let value = if bytes.starts_with(BINARY_MAGIC) {
-        if binary_counts_exceed(bytes, limits.value_count_max) {
-            return Err(PlistError::TooLarge);
-        }
-        build(BinaryReader::new(Cursor::new(bytes)), limits)?
-    } else {
-        build(XmlReader::new(bytes), limits)?
-    };
-    value.into_dictionary().ok_or(PlistError::NotADictionary)
+    if !bytes.starts_with(BINARY_MAGIC) {
+        return build(XmlReader::new(bytes), limits);
+    }
+    if binary_counts_exceed(bytes, limits.value_count_max) {
+        return Err(PlistError::TooLarge);
+    }
+    build(BinaryReader::new(Cursor::new(bytes)), limits)
 }
 
 /// Builds the value unless the events pass a limit.

@@ -4,5 +4,7 @@
 //! Asynchronous code stays in `connect`; everything else works on plain blocking streams.
 
 pub mod files;
+pub mod link;
 
 pub use files::{DevicePath, FileError, FileErrorKind, Files, Listed, ListedKind, PathError};
+pub use link::{BodyError, Ended, Link, LinkError, Response, Told};
