@@ -88,6 +88,28 @@ def directory_entry(ordinal, offset, sealed_len=100):
     return bytes([ordinal]) * 32 + struct.pack("<4I2B6x", ordinal, offset, sealed_len, 90, 1, 1)
 
 
+def framed(data):
+    return struct.pack(">I", len(data)) + data
+
+
+def message(*parts):
+    return framed(plistlib.dumps(list(parts), fmt=plistlib.FMT_BINARY))
+
+
+def conversation():
+    batch = message("DLMessageUploadFiles", {}, 12.5, 9)
+    batch += framed(b"/var/a") + framed(b"U/ab/1") + framed(b"\x0cbytes") + framed(b"\x00")
+    batch += framed(b"/var/b") + framed(b"U/ab/2") + framed(b"\x0bwhy") + framed(b"")
+    questions = [
+        ("DLMessageGetFreeDiskSpace",), ("DLMessagePurgeDiskSpace", 1000, 4), ("DLContentsOfDirectory", "U"),
+        ("DLMessageCreateDirectory", "U/ab"), ("DLMessageMoveItems", {"U/ab/1": "U/cd/1"}, {}, 50.0),
+        ("DLMessageRemoveItems", ["U/ab/2"], {}, 60.0), ("DLMessageCopyItem", "U", "V"),
+        ("DLMessageDownloadFiles", ["U/cd/1", "U/no"], {}, 70.0, 0),
+        ("DLMessageProcessMessage", {"MessageName": "Response", "ErrorCode": 0}),
+    ]
+    return batch + b"".join(message(*parts) for parts in questions)
+
+
 def seeds():
     plists = {
         "status": {"SnapshotState": "finished", "Date": datetime(2026, 5, 3), "UUID": "A-B", "IsFullBackup": False,
@@ -130,6 +152,7 @@ def seeds():
     two = directory_entry(0, 96) + directory_entry(1, 196)
     yield "directory", "two", struct.pack("<BII", 0, 4096, 2) + two
     yield "segment", "one", struct.pack("<I", 1) + bytes(32) + struct.pack("<QB3xI", 8192, 1, 2) + two
+    yield "link", "conversation", conversation()
     yield "chunker", "small", struct.pack("<3H2B", 64, 256, 1024, 7, 200) + bytes(range(256))
 
 

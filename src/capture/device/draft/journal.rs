@@ -29,7 +29,8 @@ use super::file::{PackError, PackedFile};
 use super::item::DraftPath;
 use super::tree::DraftError;
 
-const VERSION: u8 = 1;
+/// Unlike the level of any other blob of type `tree` (docs/format.md §8).
+const VERSION: u8 = 0xA1;
 const HEAD_LEN: usize = 5;
 const PUT: u8 = 1;
 const MAKE_DIRECTORY: u8 = 2;

@@ -95,7 +95,10 @@ pub(super) struct Wire<S> {
 
 impl<S: Read + Write> Wire<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { inbox: BufReader::with_capacity(INBOX_LEN, stream), outbox: Vec::new() }
+        Self {
+            inbox: BufReader::with_capacity(INBOX_LEN, stream),
+            outbox: Vec::with_capacity(OUTBOX_LEN),
+        }
     }
 
     /// What comes from the phone.
@@ -219,7 +222,9 @@ impl<S: Read + Write> Wire<S> {
         self.inbox.get_mut().write_all(&self.outbox)?;
         self.outbox.clear();
         // A listing of a million names is not kept in memory for good.
-        self.outbox.shrink_to(OUTBOX_LEN);
+        if self.outbox.capacity() > 2 * OUTBOX_LEN {
+            self.outbox.shrink_to(OUTBOX_LEN);
+        }
         Ok(())
     }
 }
