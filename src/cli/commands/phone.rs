@@ -146,16 +146,16 @@ pub(super) fn pair(context: &Context, args: &Pair) -> Result<u8, Failure> {
     if second.is_some() {
         return Err(several("pair"));
     }
-    match Phone::connect(&muxer, &attached) {
-        Ok(_) => {}
+    let mut phone = match Phone::connect(&muxer, &attached) {
+        Ok(phone) => phone,
         Err(
             ConnectError::NotPaired | ConnectError::PairingGone | ConnectError::PairRecordDamaged,
         ) => {
             trust(context, &muxer, &attached, args.timeout)?;
+            Phone::connect(&muxer, &attached)?
         }
         Err(error) => return Err(error.into()),
-    }
-    let mut phone = Phone::connect(&muxer, &attached)?;
+    };
     let values = phone.values()?;
     if args.wifi {
         phone.enable_wifi()?;
