@@ -6,6 +6,8 @@ mod clones;
 mod commands;
 mod crash;
 mod damage;
+#[cfg(unix)]
+mod device;
 mod drive;
 #[cfg(unix)]
 mod golden;
