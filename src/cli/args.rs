@@ -268,6 +268,9 @@ pub(super) struct Prune {
     /// How much of the packs may stay unused
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = super::format::parse_share)]
     pub(super) max_unused: f64,
+    /// First give up interrupted backups of phones, and what was received for them
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) drop_drafts: bool,
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,

@@ -423,6 +423,8 @@ impl From<ForgetError> for Failure {
         match error {
             ForgetError::Pinned(_) => Self::of(code::FAILED, &error)
                 .next("`russet unpin` first, if you mean it; nothing was forgotten"),
+            ForgetError::Drafts { .. } => Self::of(code::DAMAGE, &error)
+                .next("`russet prune --drop-drafts` gives them up; the phones are asked for everything again"),
             ForgetError::Repository(error) => error.into(),
             ForgetError::Sweep(SweepError::Repository(error)) => error.into(),
             ForgetError::Sweep(SweepError::Session(error)) => error.into(),
