@@ -43,7 +43,7 @@ fn the_sync_lock_is_taken_told_and_released() {
 }
 
 #[test]
-fn a_guard_that_is_dropped_lets_go_even_after_a_stop() {
+fn a_guard_lets_go_even_after_a_stop() {
     let phone = Scripted::new();
     phone.pair();
     let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -53,7 +53,15 @@ fn a_guard_that_is_dropped_lets_go_even_after_a_stop() {
     let mut stopped = Phone::connect(&muxer, &phone.attached()).unwrap();
     let guard = SyncGuard::begin(&mut stopped).unwrap();
     is_over.store(true, std::sync::atomic::Ordering::Relaxed);
-    drop(guard);
+    guard.finish().unwrap();
+    assert!(soon(|| posted(&phone).last().is_some_and(|last| last == "syncDidFinish")));
+    assert_eq!(phone.journal().matches(LOCK).count(), 2);
+}
+
+#[test]
+fn a_guard_that_is_dropped_lets_go() {
+    let phone = Scripted::new();
+    drop(SyncGuard::begin(&mut phone.phone()).unwrap());
     assert!(soon(|| posted(&phone).last().is_some_and(|last| last == "syncDidFinish")));
     assert_eq!(phone.journal().matches(LOCK).count(), 2);
 }
