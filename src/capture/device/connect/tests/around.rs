@@ -11,7 +11,9 @@ const LOCK: &str = "\"operation\":27";
 /// What was posted, in order, without what the phone itself tells.
 fn posted(phone: &Scripted) -> Vec<String> {
     let journal = phone.journal();
-    let lines = journal.lines().map(|line| {
+    // The last line may be half written.
+    let whole = journal.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let lines = whole.lines().map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         (line["event"].as_str().unwrap().to_owned(), line["detail"].to_string())
     });
