@@ -3,7 +3,6 @@
 use super::scripted::Scripted;
 use super::*;
 use crate::apple::Info;
-use russet_testkit::device::{Passcode, Script};
 use std::time::{Duration, Instant, SystemTime};
 
 const LOCK: &str = "\"operation\":27";
@@ -96,16 +95,22 @@ fn a_phone_without_a_lock_is_told_that_nothing_came_of_it() {
 
 #[test]
 fn what_the_phone_tells_is_heard() {
-    let script = Script { passcode: Passcode::After(50), ..Script::default() };
-    let phone = Scripted::tcp(script);
+    let phone = Scripted::new();
     let mut paired = phone.phone();
     let guard = SyncGuard::begin(&mut paired).unwrap();
     let mut other = paired.start_service("com.apple.mobile.notification_proxy", false).unwrap();
-    let name = "com.apple.itunes-client.syncCancelRequest";
-    let post = message::dictionary([("Command", "PostNotification".into()), ("Name", name.into())]);
-    message::send(&mut other, post).unwrap();
-    let heard = guard.notifications().recv_timeout(Duration::from_secs(5)).unwrap();
-    assert_eq!(heard, Notification::CancelRequested);
+    let told = [
+        ("com.apple.LocalAuthentication.ui.presented", Notification::PasscodeShown),
+        ("com.apple.LocalAuthentication.ui.dismissed", Notification::PasscodeDismissed),
+        ("com.apple.itunes-client.syncCancelRequest", Notification::CancelRequested),
+    ];
+    for (name, expected) in told {
+        let post =
+            message::dictionary([("Command", "PostNotification".into()), ("Name", name.into())]);
+        message::send(&mut other, post).unwrap();
+        let heard = guard.notifications().recv_timeout(Duration::from_secs(5)).unwrap();
+        assert_eq!(heard, expected);
+    }
 }
 
 #[test]
