@@ -69,6 +69,8 @@ pub(super) enum Command {
     Devices(Devices),
     /// Let an iPhone trust this computer
     Pair(Pair),
+    /// Look at everything a backup needs and say what to do
+    Doctor(Doctor),
     /// Take Finder, iTunes or idevicebackup2 backups as dated snapshots
     Import(Import),
     /// List snapshots
@@ -158,6 +160,13 @@ pub(super) struct Devices {
     /// Go on telling until stopped
     #[arg(long)]
     pub(super) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Also write it to a file, without names and numbers of phones
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -60,6 +60,10 @@ impl Failure {
         self
     }
 
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
     pub(super) fn code(&self) -> u8 {
         self.code
     }

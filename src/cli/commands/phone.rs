@@ -22,7 +22,7 @@ use crate::ops::phones::{
 const TRUST_TIME: Duration = Duration::from_secs(120);
 
 /// The mux daemon, where the environment or the system has it.
-fn muxer() -> Result<Muxer, Failure> {
+pub(super) fn muxer() -> Result<Muxer, Failure> {
     let address = match std::env::var("USBMUXD_SOCKET_ADDRESS") {
         Ok(text) if !text.is_empty() => MuxerAddress::parse(&text).map_err(|error| {
             Failure::of(code::USAGE, &error).next(
