@@ -9,7 +9,7 @@ pub mod select;
 pub mod tree;
 pub mod walk;
 
-pub use entry::{Content, Entry, EntryError, What};
+pub use entry::{Content, Entry, EntryError, Opened, SealedKey, What};
 pub use record::{Snapshot, SnapshotRecord};
 pub use tree::TreeBuilder;
 pub use walk::{TreeError, TreeWalk};
