@@ -5,6 +5,7 @@
 
 mod catalogue;
 pub mod device;
+mod file_keys;
 pub mod folder;
 
 pub use catalogue::{ItemKind, RowMark};
