@@ -91,3 +91,97 @@ impl<'k> FileKeys<'k> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::ops::ControlFlow;
+
+    use russet_testkit::{Encryption, FakeBackup};
+
+    use super::*;
+    use crate::apple::{LockedKeys, ManifestPages, OpenedFile, Passwords, PhonePassword};
+
+    /// The keys of a backup, and the rows of two files and a folder.
+    fn backup() -> (BackupKeys, Vec<Row>) {
+        let dir = tempfile::tempdir().unwrap();
+        let encryption = Encryption::Password { password: "pear".to_owned(), iterations: 1 };
+        let folder = FakeBackup::new("00008110-0001A2B3C4D5E6F7")
+            .file("HomeDomain", "a", "a")
+            .file("HomeDomain", "b", "b")
+            .directory("HomeDomain", "c")
+            .encryption(encryption)
+            .write_to(dir.path());
+        let locked = LockedKeys::parse(&std::fs::read(folder.join("Manifest.plist")).unwrap());
+        let mut passwords = Passwords::new(vec![PhonePassword::new(b"pear")]);
+        let keys = locked.unwrap().unlock(&mut passwords).unwrap();
+        let file = std::fs::File::open(folder.join("Manifest.db")).unwrap();
+        let len = file.metadata().unwrap().len();
+        let manifest_key = FileKey::from_bytes(keys.manifest().as_bytes());
+        let source = OpenedFile::new(file, manifest_key, len).unwrap();
+        let mut rows = Vec::new();
+        let mut add = |row| {
+            rows.push(row);
+            ControlFlow::Continue(())
+        };
+        ManifestPages::open(source).unwrap().for_each_row(&mut add).unwrap();
+        (keys, rows)
+    }
+
+    fn id(row: &Row) -> [u8; 20] {
+        let RowFileId::Id(id) = &row.file_id else { panic!("{row:?}") };
+        *id.as_bytes()
+    }
+
+    #[test]
+    fn each_file_has_its_own_key_and_a_folder_none() {
+        let (keys, rows) = backup();
+        let mut file_keys = FileKeys::new(Some(&keys));
+        rows.iter().for_each(|row| file_keys.add(row));
+        let [a, b, c] = [0, 1, 2].map(|at| file_keys.of(&id(&rows[at])).map(FileKey::as_bytes));
+        assert!(a.is_some() && b.is_some() && a != b && c.is_none());
+        assert!(!file_keys.knows(&id(&rows[2])) && file_keys.knows(&id(&rows[0])));
+    }
+
+    #[test]
+    fn of_two_rows_for_one_file_neither_is_believed_unless_they_agree() {
+        let (keys, rows) = backup();
+        let twin = |of: &Row| Row { file_id: rows[0].file_id.clone(), ..of.clone() };
+        let said = |others: &[Row]| {
+            let mut file_keys = FileKeys::new(Some(&keys));
+            file_keys.add(&rows[0]);
+            others.iter().for_each(|row| file_keys.add(row));
+            assert!(file_keys.knows(&id(&rows[0])));
+            file_keys.of(&id(&rows[0])).is_some()
+        };
+        let without = Row { file: Vec::new(), ..twin(&rows[0]) };
+        assert!(said(&[]));
+        assert!(said(&[twin(&rows[0])]));
+        assert!(!said(&[twin(&rows[1])]));
+        assert!(!said(&[without]));
+        assert!(!said(&[twin(&rows[1]), twin(&rows[0])]));
+    }
+
+    #[test]
+    fn without_the_backup_s_keys_there_are_none() {
+        let (_, rows) = backup();
+        let mut file_keys = FileKeys::new(None);
+        rows.iter().for_each(|row| file_keys.add(row));
+        assert!(!file_keys.are_open() && file_keys.of(&id(&rows[0])).is_none());
+        assert!(file_keys.manifest().is_none());
+    }
+
+    #[test]
+    fn more_files_than_a_block_holds_keep_their_keys() {
+        let (keys, rows) = backup();
+        let mut file_keys = FileKeys::new(Some(&keys));
+        let name = |number: usize| crate::apple::FileId::of(b"D", number.to_string().as_bytes());
+        for number in 0..3 * BLOCK_COUNT {
+            let row = &rows[number % 2];
+            file_keys.add(&Row { file_id: RowFileId::Id(name(number)), ..row.clone() });
+        }
+        let of = |number| *file_keys.of(name(number).as_bytes()).unwrap().as_bytes();
+        assert!((2..3 * BLOCK_COUNT).all(|number| of(number) == of(number % 2)));
+    }
+}

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use russet_store::config::Purpose;
 use russet_store::ids::RecordId;
-use russet_store::repository::RepositoryError;
+use russet_store::repository::{Repository, RepositoryError};
 use russet_store::session::{Session, SessionError, Written};
 
 use super::open::Opened;
 use crate::apple::{DateSource, Passwords, WrongPassword};
 use crate::capture::folder::{
-    BackupFolder, FolderError, Lock, TakeError, Taken, find_backups, look, take,
+    BackupFolder, FolderError, Lock, TakeError, Taken, find_backups, is_same, look, take,
 };
 use crate::observe::Observer;
 use crate::pipeline::{Cuts, SizesError};
@@ -224,23 +224,22 @@ fn import_one(
     if options.dry_run {
         return Ok(Outcome::Would { backup_time: time });
     }
+    let uuid = folder.status.as_ref().and_then(|s| s.uuid.clone());
+    let of_then = |s: &&Snapshot| s.record.backup_time == time && s.record.status_uuid == uuid;
+    let then: Vec<&Snapshot> = snapshots.iter().filter(of_phone).filter(of_then).collect();
+    if matches!(lock, Lock::Kept(_))
+        && !options.force
+        && let Some(snapshot) = opened_before(&opened.repository, &then, folder, stop)
+    {
+        return Ok(Outcome::Known { snapshot });
+    }
     let writer = opened.writer()?;
     let session = Session::begin(&opened.repository, None)?.doubting(options.force);
     let base = parent.filter(|_| !options.force).map(|s| s.record.tree);
     let taken = take(&session, cuts, folder, lock, base, observer, stop)?;
-    let uuid = folder.status.as_ref().and_then(|s| s.uuid.clone());
-    let same = |s: &&Snapshot| {
-        s.record.tree == taken.root && s.record.backup_time == time && s.record.status_uuid == uuid
-    };
-    if let Some(known) = snapshots.iter().filter(of_phone).find(same) {
-        // What was new although it is known had been lost with its pack: now it is there again.
-        let again_len = session.written().new_len;
-        if again_len > 0 {
-            session.settle()?;
-            observer.remark(&format!(
-                "{again_len} bytes of it were lost from the repository and have been stored again"
-            ));
-        }
+    let same = |s: &&Snapshot| s.record.tree == taken.root;
+    if let Some(known) = then.into_iter().find(same) {
+        settle(&session, observer)?;
         return Ok(Outcome::Known { snapshot: known.id });
     }
     if stop() {
@@ -286,6 +285,30 @@ fn import_one(
     let state = opened.repository.state().snapshots.remove(&id).unwrap_or_default();
     let snapshot = Box::new(Snapshot { id, record, state });
     Ok(Outcome::New { snapshot, written, unchanged_count, kept_count })
+}
+
+/// What was new although it is known had been lost with its pack: now it is there again.
+fn settle(session: &Session<'_>, observer: &dyn Observer) -> Result<(), SessionError> {
+    let again_len = session.written().new_len;
+    if again_len > 0 {
+        session.settle()?;
+        observer.remark(&format!(
+            "{again_len} bytes of it were lost from the repository and have been stored again"
+        ));
+    }
+    Ok(())
+}
+
+/// The snapshot that holds the same folder opened. Its ciphertext has nothing in common with what is stored: looked at first, it
+/// need not be stored beside it.
+fn opened_before(
+    repository: &Repository,
+    then: &[&Snapshot],
+    folder: &BackupFolder,
+    stop: &dyn Fn() -> bool,
+) -> Option<RecordId> {
+    let mut known = then.iter().filter(|s| s.record.counts.opened > 0);
+    known.find(|s| is_same(repository, s.record.tree, &folder.path, stop)).map(|s| s.id)
 }
 
 fn label(

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use russet::apple::{Closing, LockedKeys, Opening, Passwords, PhonePassword};
-use russet_testkit::damage::truncate;
+use russet_testkit::damage::{flip_bit, truncate};
 use russet_testkit::{Encryption, FakeBackup, Phone, PhoneOptions};
 
 use super::support::{DATE, Ran, TestRepository, WEEK, fake, noise, stored, text};
@@ -263,6 +263,24 @@ fn what_was_kept_for_want_of_a_password_is_opened_with_one() {
     assert_eq!((&summary["unchanged_count"], &summary["opened_count"]), (&0.into(), &4.into()));
     repository.assert_restores("latest", &second);
     repository.assert_restores("latest~1", &folder);
+}
+
+#[test]
+fn what_was_opened_is_known_again_without_its_password_unless_a_byte_is_new() {
+    let repository = TestRepository::new();
+    let folder = encrypted().write_to(repository.folder("a"));
+    let id = id_of(&import(&repository, &folder));
+    let before = repository.files("packs");
+    let again = repository.run(&["import", "--json", text(&folder)]).code(0).summary();
+    assert_eq!((&again["new"], &again["snapshot_id"]), (&false.into(), &id.into()));
+    assert_eq!(repository.files("packs"), before);
+    // The same length and time, another byte; and a file more.
+    let payload = folder.join(stored("CameraRollDomain", "Media/DCIM/1.JPG"));
+    let modified = fs::metadata(&payload).unwrap().modified().unwrap();
+    flip_bit(&payload, 1000, 3).unwrap();
+    fs::File::options().write(true).open(&payload).unwrap().set_modified(modified).unwrap();
+    assert_eq!(repository.run(&["import", "--json", text(&folder)]).code(0).summary()["new"], true);
+    repository.assert_restores("latest", &folder);
 }
 
 #[test]

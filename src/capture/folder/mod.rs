@@ -8,9 +8,11 @@ mod look;
 mod names;
 mod plan;
 mod rows;
+mod same;
 mod take;
 
 pub use lock::{Kept, Lock, unlock};
 pub use look::{BackupFolder, FolderError, find_backups, look};
 pub use names::{bytes_of, path_of};
+pub use same::is_same;
 pub use take::{TakeError, Taken, take};
