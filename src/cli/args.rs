@@ -195,6 +195,10 @@ pub(super) struct Import {
     /// Take unfinished backups too; they never stand for the phone
     #[arg(long)]
     pub(super) allow_incomplete: bool,
+    /// File that holds the password of encrypted backups (its last line end is dropped); several, if it changed: of each
+    /// backup the one that opens it counts. RUSSET_PHONE_PASSWORD_FILE names one too
+    #[arg(long, value_name = "FILE")]
+    pub(super) phone_password_file: Vec<PathBuf>,
     /// Word to put on each new snapshot
     #[arg(long, value_name = "TAG")]
     pub(super) tag: Vec<String>,

@@ -35,7 +35,7 @@ pub(super) mod code {
     pub(in crate::cli) const NO_SPACE: u8 = 16;
     pub(in crate::cli) const CONNECTION: u8 = 17;
     pub(in crate::cli) const DAMAGE: u8 = 20;
-    pub(in crate::cli) const WRONG_PHONE_PASSWORD: u8 = 22;
+    pub(in crate::cli) const PHONE_PASSWORD: u8 = 22;
     pub(in crate::cli) const BUG: u8 = 70;
     pub(in crate::cli) const INTERRUPTED: u8 = 130;
 }
@@ -343,6 +343,9 @@ impl From<ImportError> for Failure {
     fn from(error: ImportError) -> Self {
         match error {
             ImportError::Folder(error) => error.into(),
+            ImportError::Password { .. } => Self::of(code::PHONE_PASSWORD, &error).next(
+                "it is the password of the backup's day that counts, not today's; without one the backup is kept encrypted as it is",
+            ),
             ImportError::Session(error)
             | ImportError::Take(
                 TakeError::Session(error) | TakeError::Ingest(IngestError::Session(error)),

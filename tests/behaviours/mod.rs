@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod damage;
 mod drive;
+mod encrypted;
 #[cfg(unix)]
 mod golden;
 mod histories;
