@@ -166,7 +166,7 @@ fn of_phone(error: &TakeError, number: i64, unreadable: &[Unreadable], again: bo
         202 => (code::NOT_TRUSTED, "it was cancelled on the iPhone; run it again to go on"),
         203 => (code::FAILED, "update the iPhone: what it was shown comes from a newer iOS"),
         207 => (
-            code::WRONG_PHONE_PASSWORD,
+            code::PHONE_PASSWORD,
             "an organisation that manages the iPhone demands encrypted backups, or the iPhone backup password was wrong",
         ),
         208 => (

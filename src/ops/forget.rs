@@ -1,7 +1,7 @@
 //! Forgetting snapshots, and giving back the space of what nothing needs.
 //!
 //! Invariant: a pinned snapshot is not forgotten; nothing is pruned while a record cannot be understood or anything that
-//! a snapshot needs is missing; a plan can be shown before anything is done.
+//! a snapshot or an unfinished backup needs is missing; a plan can be shown before anything is done.
 
 use std::collections::HashSet;
 
@@ -16,6 +16,7 @@ use russet_store::repository::{Repository, RepositoryError};
 use russet_store::sweep::{self, SweepError, SweepPlan};
 
 use super::open::Opened;
+use crate::capture::device::record as draft;
 use crate::observe::{Observer, Phase};
 use crate::snapshot::walk::BlobWalk;
 use crate::snapshot::{Snapshot, record};
@@ -41,6 +42,14 @@ pub enum ForgetError {
         count: usize,
         /// One.
         first: RecordId,
+    },
+    /// Unfinished backups of phones cannot be understood.
+    #[error(
+        "{count} unfinished backups of phones cannot be read: nothing is deleted while that is so"
+    )]
+    Drafts {
+        /// How many.
+        count: usize,
     },
     /// Parts of listings cannot be read.
     #[error(
@@ -104,14 +113,19 @@ pub fn plan(
     if let Some(first) = missing.first() {
         return Err(ForgetError::MissingRecords { count: missing.len(), first: *first });
     }
+    let (drafts, odd_count) = draft::all(repository);
+    if odd_count > 0 {
+        return Err(ForgetError::Drafts { count: odd_count });
+    }
     let kept: Vec<&Snapshot> = snapshots.iter().filter(|s| !without.contains(&s.id)).collect();
-    let needed = mark(repository, &kept, observer)?;
+    let needed = mark(repository, &kept, &drafts, observer)?;
     Ok(sweep::plan(repository, &needed, unused_share_max)?)
 }
 
 fn mark(
     repository: &Repository,
     snapshots: &[&Snapshot],
+    drafts: &[draft::Found],
     observer: &dyn Observer,
 ) -> Result<HashSet<BlobId>, ForgetError> {
     observer.begin(Phase::CheckingSnapshots, 0, snapshots.len() as u64);
@@ -136,12 +150,32 @@ fn mark(
         }
         observer.advance(0, 1);
     }
+    for found in drafts {
+        draft::mark(repository, &found.record, &mut walk, &mut |error| {
+            unreadable += 1;
+            observer.problem("an unfinished backup", &error.to_string());
+        });
+    }
     if unreadable > 0 {
         return Err(ForgetError::Listings { count: unreadable });
     }
     needed.extend(walk.trees);
     needed.extend(walk.data);
     Ok(needed)
+}
+
+/// Gives up every interrupted backup, understood or not, and says how many there were.
+///
+/// # Errors
+/// One could not be removed.
+pub fn drop_drafts(repository: &Repository) -> Result<u64, ForgetError> {
+    repository.config(Purpose::Write)?;
+    let (drafts, lost) = repository.drafts();
+    let all: Vec<_> = drafts.into_iter().map(|draft| draft.draft).chain(lost).collect();
+    for draft in &all {
+        repository.remove_draft(*draft)?;
+    }
+    Ok(all.len() as u64)
 }
 
 /// Does what was planned.

@@ -5,6 +5,7 @@
 
 pub mod backup;
 mod commit;
+pub mod doctor;
 pub mod forget;
 pub mod host;
 pub mod import;

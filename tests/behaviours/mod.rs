@@ -9,6 +9,7 @@ mod damage;
 #[cfg(unix)]
 mod device;
 mod drive;
+mod encrypted;
 #[cfg(unix)]
 mod golden;
 mod histories;
