@@ -12,6 +12,7 @@ use russet_store::sweep::SweepError;
 
 use super::output;
 use crate::capture::folder::{FolderError, TakeError};
+use crate::ops::commit::CommitError;
 use crate::ops::forget::ForgetError;
 use crate::ops::import::ImportError;
 use crate::ops::init::InitError;
@@ -20,6 +21,7 @@ use crate::ops::open::OpenError;
 use crate::ops::restore::RestoreError;
 use crate::pipeline::IngestError;
 use crate::snapshot::select::SelectError;
+use crate::snapshot::tree::BuildError;
 
 /// Exit codes.
 pub(super) mod code {
@@ -352,7 +354,18 @@ impl From<ImportError> for Failure {
             ) => error.into(),
             ImportError::Take(TakeError::Stopped) => Self::interrupted(),
             ImportError::Repository(error) => error.into(),
+            ImportError::Commit(error) => error.into(),
+            ImportError::Take(TakeError::Build(BuildError::Session(error))) => error.into(),
             other => Self::of(code::FAILED, &other),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Session(error) => error.into(),
+            CommitError::Json(_) => Self::of(code::FAILED, &error),
         }
     }
 }

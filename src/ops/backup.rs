@@ -231,9 +231,8 @@ impl Run<'_> {
         let done = AtomicBool::new(false);
         let taken = std::thread::scope(|scope| {
             scope.spawn(|| listen(&guard, &done, cancelled, observer));
-            let taken = self.serve(stream, &values, &udid, &pieces, begun, observer);
-            done.store(true, Ordering::Relaxed);
-            taken
+            let _ends = Ends(&done);
+            self.serve(stream, &values, &udid, &pieces, begun, observer)
         });
         // The snapshot stands or not whatever the phone hears of it.
         if let Err(error) = guard.finish() {
@@ -299,6 +298,15 @@ impl Run<'_> {
         // Whatever happened, a phone that hears goodbye goes back to its home screen at once.
         let _lost = link.disconnect();
         Ok((taken?, session, draft, is_resumed, base))
+    }
+}
+
+/// Ends the listening however its scope is left: a panic must not wait for ever for a thread that waits for it.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

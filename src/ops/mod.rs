@@ -4,7 +4,7 @@
 //! through an observer what went wrong on the way.
 
 pub mod backup;
-mod commit;
+pub mod commit;
 pub mod doctor;
 pub mod forget;
 pub mod host;

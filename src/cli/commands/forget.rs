@@ -81,6 +81,7 @@ pub(super) fn prune(context: &Context, args: &Prune) -> Result<u8, Failure> {
         return Ok(0);
     }
     let mut opened = context.write()?;
+    opened.prepare_to_write(&context.progress)?;
     if args.drop_drafts {
         confirm("Give up all interrupted backups of phones?", context.global.yes)?;
         let count = forget::drop_drafts(&opened.repository)?;
