@@ -302,6 +302,15 @@ fn a_week_in_the_clear_among_encrypted_ones_shares_their_plaintext() {
 }
 
 #[test]
+fn a_restore_tells_which_password_a_phone_will_ask_for() {
+    let repository = TestRepository::new();
+    import(&repository, &encrypted().write_to(repository.folder("a")));
+    let target = repository.folder("target");
+    let ran = repository.run(&["restore", "latest", "--target", text(&target)]).code(0);
+    ran.says(&["the iPhone backup password of 2026-01-04"]);
+}
+
+#[test]
 fn ls_and_cat_speak_of_the_plaintext() {
     let repository = TestRepository::new();
     let folder = encrypted().write_to(repository.folder("a"));
