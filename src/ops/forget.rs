@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use russet_store::backend::BackendError;
 use russet_store::config::Purpose;
 use russet_store::copies::{self, Look};
 use russet_store::header::Kind;
@@ -74,7 +75,15 @@ pub fn forget(
     opened.repository.config(Purpose::Write)?;
     let writer = opened.writer()?;
     for snapshot in snapshots {
-        opened.repository.append(writer, Said::Forgotten { snapshot: snapshot.id })?;
+        let said = Said::Forgotten { snapshot: snapshot.id };
+        match opened.repository.append(writer, said.clone()) {
+            Err(RepositoryError::Backend(BackendError::NoSpace { .. })) => {
+                // Whoever forgets wants room: what can be made anew makes way.
+                opened.repository.give_up_segments().map_err(SweepError::from)?;
+                opened.repository.append(writer, said)?;
+            }
+            other => drop(other?),
+        }
         opened.repository.delete_snapshot(snapshot.id)?;
     }
     opened.remember(observer);
