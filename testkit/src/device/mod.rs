@@ -24,6 +24,7 @@ mod state;
 mod tls;
 mod usbmuxd;
 mod values;
+mod wires;
 
 pub use error::DeviceError;
 pub use journal::Journal;
@@ -38,7 +39,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use wires::{Sort, Wires};
 
 /// A scripted phone: what all its conversations share.
 pub struct ScriptedPhone {
@@ -55,6 +58,10 @@ pub struct ScriptedPhone {
     locks: Mutex<BTreeMap<PathBuf, u64>>,
     /// `Pair` requests answered with "the dialog is up".
     polls: Mutex<u32>,
+    /// Sockets that belong to services of this phone.
+    wires: Wires,
+    /// Whether the phone is to stop what it does; pauses end then.
+    halted: (Mutex<bool>, Condvar),
 }
 
 /// Services that were started and wait for their connection.
@@ -88,6 +95,8 @@ impl ScriptedPhone {
             observers: Mutex::new(Vec::new()),
             locks: Mutex::new(BTreeMap::new()),
             polls: Mutex::new(0),
+            wires: Wires::default(),
+            halted: (Mutex::new(false), Condvar::new()),
         })
     }
 
@@ -125,6 +134,19 @@ impl ScriptedPhone {
         let answer = how(&mut own);
         own.save(&self.folder)?;
         Ok(answer)
+    }
+
+    /// Ends every service: the cable was pulled.
+    fn unplug(&self) {
+        let count = self.wires.end(&[Sort::Usb, Sort::Network]);
+        self.journal.note("usbmuxd", "unplugged", &serde_json::json!({ "services": count }));
+    }
+
+    /// Lets time pass; less if the phone is halted. True if it is.
+    fn pause(&self, how_long: Duration) -> bool {
+        let (halted, changed) = &self.halted;
+        let waited = changed.wait_timeout_while(locked(halted), how_long, |halted| !*halted);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Tells everyone who observes `name`.

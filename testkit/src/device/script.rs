@@ -41,6 +41,24 @@ pub struct Script {
     pub extra_need: u64,
     /// Changing the password rewrites the keybag in the host's Manifest.plist; otherwise the next backup is full.
     pub rewrap: bool,
+    /// The link ends after that many bytes of file data were sent, wherever in a block that is.
+    pub cut_after_len: Option<u64>,
+    /// At most that many bytes of file data a second.
+    pub slow: Option<u64>,
+    /// After that many files the owner cancels on the phone, which then waits for the host to go away.
+    pub cancel_after_files: Option<u64>,
+    /// Asks for what no host may do: names that lead out of the phone's folder, in each kind of request.
+    pub hostile_names: bool,
+    /// Blocks from one byte to several MiB, and some messages in XML.
+    pub odd_frames: bool,
+    /// `domain-path` of a file that has a row in Manifest.db and is never sent.
+    pub missing_file: Option<String>,
+    /// `domain-path` of a file whose row has the digest of something else.
+    pub wrong_digest: Option<String>,
+    /// Files are uploaded to `/.b/1/` and moved from there.
+    pub b_paths: bool,
+    /// An organisation demands encrypted backups: others end with 207.
+    pub requires_encryption: bool,
 }
 
 /// What the owner does with the passcode sheet.
@@ -74,6 +92,15 @@ impl Default for Script {
             purge: true,
             extra_need: 0,
             rewrap: true,
+            cut_after_len: None,
+            slow: None,
+            cancel_after_files: None,
+            hostile_names: false,
+            odd_frames: false,
+            missing_file: None,
+            wrong_digest: None,
+            b_paths: false,
+            requires_encryption: false,
         }
     }
 }

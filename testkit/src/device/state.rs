@@ -28,6 +28,9 @@ pub struct State {
     pub password: Option<String>,
     /// Rounds of the key derivation.
     pub iterations: u32,
+    /// Whether encryption was ever on: hosts are told that it is off only then.
+    #[serde(default)]
+    pub was_encrypted: bool,
     /// Whether the next backup is full whatever the host has.
     pub full_next: bool,
     /// The hosts that were told "Trust", by HostID.
@@ -89,6 +92,7 @@ impl State {
             is_generated: true,
             password: None,
             iterations: 1_000,
+            was_encrypted: false,
             full_next: false,
             hosts: BTreeMap::new(),
             pair_records: BTreeMap::new(),

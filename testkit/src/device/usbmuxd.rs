@@ -5,6 +5,7 @@
 
 use super::error::DeviceError;
 use super::link::{Link, Wire};
+use super::wires::Sort;
 use super::{ScriptedPhone, lockdown, locked};
 use crate::random::{Random, hex_of};
 use plist::{Dictionary, Value};
@@ -197,6 +198,8 @@ impl Daemon<'_> {
     }
 
     fn hand_over(self, port: u16) -> Result<(), DeviceError> {
+        let sort = if port == LOCKDOWN_PORT { Sort::Control } else { Sort::Usb };
+        let _registered = self.phone.wires.add(sort, &*self.wire)?;
         let link = Link::Plain(self.wire);
         if port == LOCKDOWN_PORT {
             return lockdown::serve(self.phone, link);

@@ -16,6 +16,7 @@ use crate::payload::Stored;
 use crate::phone::Phone;
 use crate::plists;
 use serde_json::json;
+use sha1::{Digest, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -87,7 +88,7 @@ impl Backup<'_, '_> {
 
     fn upload_of<'i>(&self, item: &'i Item) -> Upload<'i> {
         let id = item.id();
-        let name = format!("{}-{}", item.domain, item.path);
+        let name = item.full_name();
         let body = match &item.what {
             What::File(content) if !is_unreadable(&self.phone.script, &name) => {
                 Body::Content(content, self.file_key(&id))
@@ -122,7 +123,10 @@ impl Backup<'_, '_> {
             (Some(keybag), Some(key)) => Some(keybag.wrap(item.class, &key)?),
             _ => None,
         };
-        let digest = crate::has_digest(&item.domain).then_some(digest);
+        let mut digest = crate::has_digest(&item.domain).then_some(digest);
+        if self.phone.script.wrong_digest.as_ref().is_some_and(|name| *name == item.full_name()) {
+            digest = Some(Sha1::digest(b"something else").into());
+        }
         Ok(database.put(&item.domain, &item.path, RowKind::File, &item.row(digest, wrapped)?)?)
     }
 
@@ -190,8 +194,8 @@ impl Backup<'_, '_> {
         for part in stale.chunks(batch_count) {
             self.host.remove_items(part)?;
         }
-        let snapshot = self.path("Snapshot");
-        self.host.remove_items(&[snapshot])
+        let places = self.upload_places();
+        self.host.remove_items(&places)
     }
 
     /// An earlier run ended while moving or removing: its moves are made again.

@@ -5,7 +5,7 @@
 
 use super::super::error::DeviceError;
 use super::super::host_files::ON;
-use super::{Backup, shards};
+use super::{Backup, SCRATCH, shards};
 use crate::item::{Item, What};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ impl Backup<'_, '_> {
         let mut plan = Plan { send: Vec::new(), sent: Vec::new(), all_ids: Vec::new(), len: 0 };
         for (index, item) in self.items.iter().enumerate() {
             let What::File(content) = &item.what else { continue };
-            if self.reused(item).is_some() {
+            if self.is_missing(item) || self.reused(item).is_some() {
                 continue;
             }
             let id = item.id();
@@ -53,6 +53,11 @@ impl Backup<'_, '_> {
         (row.is_file && row.modified == item.modified).then_some(row.blob.as_slice())
     }
 
+    /// Whether the script wants this file to have a row and no payload.
+    pub(super) fn is_missing(&self, item: &Item) -> bool {
+        self.phone.script.missing_file.as_ref().is_some_and(|name| *name == item.full_name())
+    }
+
     fn stored_len(&self, len: u64) -> u64 {
         if self.state.password.is_some() { (len / 16 + 1) * 16 } else { len }
     }
@@ -61,8 +66,8 @@ impl Backup<'_, '_> {
         let need = plan.len + SPARE_LEN + self.phone.script.extra_need;
         let mut free = self.host.free_space()?;
         if free <= need && self.phone.script.purge {
-            let freed = self.host.purge(need - free + PURGE_EXTRA_LEN)?;
-            if freed > 0 {
+            // A host that says that it could is asked again, whatever it says that it freed.
+            if self.host.purge(need - free + PURGE_EXTRA_LEN)? {
                 free = self.host.free_space()?;
             }
         }
@@ -81,6 +86,9 @@ impl Backup<'_, '_> {
         }
         let path = self.path("Snapshot");
         self.host.create_directory(&path)?;
+        if self.phone.script.b_paths {
+            self.host.create_directory(SCRATCH)?;
+        }
         for name in shards() {
             let path = self.path(&format!("Snapshot/{name}"));
             self.host.create_directory(&path)?;
@@ -94,15 +102,22 @@ impl Backup<'_, '_> {
         snapshot: &BTreeMap<String, u64>,
     ) -> Result<BTreeMap<String, u64>, DeviceError> {
         if !snapshot.is_empty() {
-            let path = self.path("Snapshot");
-            self.host.remove_items(&[path])?;
+            let places = self.upload_places();
+            self.host.remove_items(&places)?;
         }
         Ok(BTreeMap::new())
     }
 
-    /// File ids of everything on the phone.
+    /// The directories that uploads go to.
+    pub(super) fn upload_places(&self) -> Vec<String> {
+        let snapshot = self.path("Snapshot");
+        if self.phone.script.b_paths { vec![snapshot, SCRATCH.to_owned()] } else { vec![snapshot] }
+    }
+
+    /// File ids of everything on the phone that is kept.
     pub(super) fn own_ids(&self) -> BTreeSet<String> {
-        let files = self.items.iter().filter(|item| matches!(item.what, What::File(_)));
+        let is_kept = |item: &&Item| matches!(item.what, What::File(_)) && !self.is_missing(item);
+        let files = self.items.iter().filter(is_kept);
         files.map(Item::id).collect()
     }
 }
