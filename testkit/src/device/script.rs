@@ -59,6 +59,22 @@ pub struct Script {
     pub b_paths: bool,
     /// An organisation demands encrypted backups: others end with 207.
     pub requires_encryption: bool,
+    /// How the phone is attached.
+    pub connection: Connection,
+    /// Over the network, services end when no Polo came for that many milliseconds; none: they do not.
+    pub heartbeat: Option<u64>,
+}
+
+/// How the phone is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connection {
+    /// By cable.
+    Usb,
+    /// Over Wi-Fi.
+    Network,
+    /// Both: the mux daemon lists it twice.
+    Both,
 }
 
 /// What the owner does with the passcode sheet.
@@ -101,6 +117,8 @@ impl Default for Script {
             wrong_digest: None,
             b_paths: false,
             requires_encryption: false,
+            connection: Connection::Usb,
+            heartbeat: Some(10_000),
         }
     }
 }

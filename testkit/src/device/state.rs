@@ -5,7 +5,7 @@
 
 use super::error::DeviceError;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const NAME: &str = "phone.json";
@@ -20,6 +20,9 @@ pub struct State {
     pub preset: Preset,
     /// Weeks lived since it was new.
     pub week: u32,
+    /// Those of them in which nothing changed.
+    #[serde(default)]
+    pub quiet_weeks: BTreeSet<u32>,
     /// Backups and restores begun.
     pub run: u64,
     /// Whether the generated files are there; a restore that removes, or an erased phone, has none.
@@ -53,6 +56,10 @@ pub enum Preset {
     Many(u64),
     /// That many bytes.
     Bench(u64),
+    /// A million tiny files.
+    Million,
+    /// That many bytes that no codec can shrink, more than 4 GiB of them in one file.
+    Huge(u64),
 }
 
 /// A host that was told "Trust".
@@ -88,6 +95,7 @@ impl State {
             seed,
             preset,
             week: 0,
+            quiet_weeks: BTreeSet::new(),
             run: 0,
             is_generated: true,
             password: None,

@@ -7,7 +7,7 @@ use super::link::{Shut, Wire};
 use super::locked;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Open sockets.
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct Open {
 /// What a socket is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
-    /// Talk with the mux daemon, and lockdown.
+    /// Talk with the mux daemon and with lockdown; for the daemon, any.
     Control,
     /// A service over USB.
     Usb,
@@ -33,20 +33,20 @@ pub(crate) enum Sort {
 }
 
 /// Keeps a socket in the list.
-pub(crate) struct Registered<'a> {
-    wires: &'a Wires,
+pub(crate) struct Registered {
+    wires: Arc<Wires>,
     number: u64,
 }
 
 impl Wires {
     /// Lists a socket as long as the answer lives.
-    pub(crate) fn add(&self, sort: Sort, wire: &dyn Wire) -> io::Result<Registered<'_>> {
+    pub(crate) fn add(self: &Arc<Self>, sort: Sort, wire: &dyn Wire) -> io::Result<Registered> {
         let shut = wire.shut()?;
         let mut open = locked(&self.open);
         open.last += 1;
         let number = open.last;
         open.all.insert(number, (sort, shut));
-        Ok(Registered { wires: self, number })
+        Ok(Registered { wires: Arc::clone(self), number })
     }
 
     /// Ends all sockets of these sorts; the answer is their number.
@@ -62,7 +62,7 @@ impl Wires {
     }
 }
 
-impl Drop for Registered<'_> {
+impl Drop for Registered {
     fn drop(&mut self) {
         locked(&self.wires.open).all.remove(&self.number);
     }

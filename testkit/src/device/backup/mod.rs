@@ -63,7 +63,7 @@ pub(crate) fn run(host: &mut HostFiles<'_>, request: &Dictionary) -> Result<(), 
         is_full: true,
         keybag: None,
         base: None,
-        work: tempfile::tempdir()?,
+        work: disk::work_folder(&phone.folder)?,
         host,
         phone,
         state,
@@ -116,7 +116,7 @@ impl Backup<'_, '_> {
         }
         self.upload(&plan)?;
         self.write_status("moving")?;
-        self.move_in(&plan.all_ids)?;
+        self.move_in(&plan.all)?;
         self.write_status("removing")?;
         self.remove_stale()?;
         self.write_status(FINISHED)?;

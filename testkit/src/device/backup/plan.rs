@@ -5,6 +5,7 @@
 
 use super::super::error::DeviceError;
 use super::super::host_files::ON;
+use super::base::{FileId, file_id_of};
 use super::{Backup, SCRATCH, shards};
 use crate::item::{Item, What};
 use serde_json::json;
@@ -21,36 +22,36 @@ pub(super) struct Plan {
     pub(super) send: Vec<usize>,
     /// Places of those that an earlier run sent already.
     pub(super) sent: Vec<usize>,
-    /// File ids of both, in scan order.
-    pub(super) all_ids: Vec<String>,
+    /// Both, in scan order.
+    pub(super) all: Vec<usize>,
     /// Stored bytes of `send`.
     pub(super) len: u64,
 }
 
 impl Backup<'_, '_> {
     pub(super) fn plan(&self, present: &BTreeMap<String, u64>) -> Plan {
-        let mut plan = Plan { send: Vec::new(), sent: Vec::new(), all_ids: Vec::new(), len: 0 };
+        let mut plan = Plan { send: Vec::new(), sent: Vec::new(), all: Vec::new(), len: 0 };
         for (index, item) in self.items.iter().enumerate() {
             let What::File(content) = &item.what else { continue };
-            if self.is_missing(item) || self.reused(item).is_some() {
+            if self.is_missing(item) || self.is_reused(item) {
                 continue;
             }
-            let id = item.id();
-            if present.contains_key(&id) {
+            if present.contains_key(&item.id()) {
                 plan.sent.push(index);
             } else {
                 plan.send.push(index);
                 plan.len += self.stored_len(content.len().unwrap_or(0));
             }
-            plan.all_ids.push(id);
+            plan.all.push(index);
         }
         plan
     }
 
-    /// The blob of the base's row, if the file is unchanged.
-    pub(super) fn reused(&self, item: &Item) -> Option<&[u8]> {
-        let row = self.base.as_ref()?.rows.get(&item.id())?;
-        (row.is_file && row.modified == item.modified).then_some(row.blob.as_slice())
+    /// Whether the base has the file as it is now.
+    pub(super) fn is_reused(&self, item: &Item) -> bool {
+        let Some(base) = &self.base else { return false };
+        let known = file_id_of(&item.id()).and_then(|id| base.files.get(&id));
+        matches!(item.what, What::File(_)) && known == Some(&item.modified)
     }
 
     /// Whether the script wants this file to have a row and no payload.
@@ -115,9 +116,9 @@ impl Backup<'_, '_> {
     }
 
     /// File ids of everything on the phone that is kept.
-    pub(super) fn own_ids(&self) -> BTreeSet<String> {
+    pub(super) fn own_ids(&self) -> BTreeSet<FileId> {
         let is_kept = |item: &&Item| matches!(item.what, What::File(_)) && !self.is_missing(item);
         let files = self.items.iter().filter(is_kept);
-        files.map(Item::id).collect()
+        files.filter_map(|item| file_id_of(&item.id())).collect()
     }
 }

@@ -301,3 +301,27 @@ impl Write for Blocks<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_link_pauses_as_long_as_its_bytes_take() {
+        let mut pace = Pace::of(&Script { slow: Some(1_000_000), ..Script::default() });
+        let paused: Duration = (0..3_000).map(|_| pace.sent(1_000)).sum();
+        assert_eq!((paused + pace.owed).as_millis(), 3_000);
+        assert!(pace.owed < PAUSE_MIN);
+        let mut pace = Pace::of(&Script::default());
+        assert!(pace.sent(1 << 40).is_zero());
+    }
+
+    #[test]
+    fn a_cut_at_the_end_of_a_block_lets_the_block_through_and_nothing_more() {
+        let mut pace = Pace::of(&Script { cut_after_len: Some(100), ..Script::default() });
+        assert_eq!(pace.bytes_before_cut(99), None);
+        pace.sent(99);
+        assert_eq!(pace.bytes_before_cut(1), Some(1));
+        assert_eq!(pace.bytes_before_cut(50), Some(1));
+    }
+}
