@@ -17,7 +17,7 @@ use plist::{Dictionary, Value};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use upload::Pace;
+use upload::{Outbox, Pace};
 
 pub(crate) const ON: &str = "mobilebackup2";
 pub(crate) const EMPTY: &str = "___EmptyParameterString___";
@@ -46,6 +46,7 @@ pub(crate) struct HostFiles<'a> {
     /// Seed and run, from which odd sizes are drawn.
     draws: [u64; 2],
     pace: Pace,
+    outbox: Outbox,
 }
 
 /// The answer to one request.
@@ -75,7 +76,8 @@ pub(crate) enum Fetched {
 impl<'a> HostFiles<'a> {
     pub(crate) fn new(phone: &'a ScriptedPhone, link: Link) -> Self {
         let pace = Pace::of(&phone.script);
-        Self { phone, link, held: BTreeMap::new(), progress: 0.0, draws: [0; 2], pace }
+        let (held, outbox) = (BTreeMap::new(), Outbox::default());
+        Self { phone, link, held, progress: 0.0, draws: [0; 2], pace, outbox }
     }
 
     /// A backup or a restore begins.

@@ -21,6 +21,8 @@ const CANCEL: &str = "com.apple.itunes-client.syncCancelRequest";
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 /// Shorter pauses are saved up.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
+/// What leaves together at most.
+const OUTBOX_LEN: usize = 64 * 1024;
 
 /// One file on its way to the host.
 pub(crate) struct Upload<'a> {
@@ -35,6 +37,31 @@ pub(crate) enum Body<'a> {
     Content(&'a Content, Option<Key>),
     /// The phone cannot read it and says why.
     Unreadable(&'static str),
+}
+
+/// Bytes of a batch on their way: small ones leave together, as from a real phone.
+#[derive(Default)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+}
+
+impl Outbox {
+    fn push(&mut self, link: &mut Link, bytes: &[u8]) -> io::Result<()> {
+        if self.bytes.len() + bytes.len() > OUTBOX_LEN {
+            self.leave(link)?;
+        }
+        if bytes.len() > OUTBOX_LEN {
+            return link.write_all(bytes);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn leave(&mut self, link: &mut Link) -> io::Result<()> {
+        link.write_all(&self.bytes)?;
+        self.bytes.clear();
+        link.flush()
+    }
 }
 
 /// What was sent on this connection, and what the script makes of it.
@@ -124,8 +151,8 @@ impl HostFiles<'_> {
             self.write_name(&upload.host_path)?;
             if self.phone.script.cut_after_files == Some(self.pace.file_count) {
                 // The link breaks inside a block of the next file.
-                self.link.write_all(&[0, 0, 0x10, 0, DATA, 1, 2, 3])?;
-                self.link.flush()?;
+                self.outbox.push(&mut self.link, &[0, 0, 0x10, 0, DATA, 1, 2, 3])?;
+                self.outbox.leave(&mut self.link)?;
                 return Err(DeviceError::Cut);
             }
             sent.push(self.write_body(upload).map_err(cut_or_broken)?);
@@ -135,15 +162,15 @@ impl HostFiles<'_> {
     }
 
     fn end_batch(&mut self) -> Result<Status, DeviceError> {
-        self.link.write_all(&0_u32.to_be_bytes())?;
-        self.link.flush()?;
+        self.outbox.push(&mut self.link, &0_u32.to_be_bytes())?;
+        self.outbox.leave(&mut self.link)?;
         self.status("DLMessageUploadFiles")
     }
 
     /// The owner cancels: the phone says so and sends nothing more. The answer is how the run ends.
     fn cancel(&mut self) -> Result<DeviceError, DeviceError> {
+        self.outbox.leave(&mut self.link)?;
         self.phone.notify(CANCEL);
-        self.link.flush()?;
         self.link.patience(Some(CANCEL_PATIENCE))?;
         let heard = self.receive();
         self.link.patience(None)?;
@@ -171,7 +198,7 @@ impl HostFiles<'_> {
         let len = u32::try_from(name.len()).unwrap_or(u32::MAX);
         let mut bytes = len.to_be_bytes().to_vec();
         bytes.extend_from_slice(name.as_bytes());
-        self.link.write_all(&bytes)
+        self.outbox.push(&mut self.link, &bytes)
     }
 
     fn write_body(&mut self, upload: &Upload<'_>) -> io::Result<Option<Sent>> {
@@ -187,6 +214,7 @@ impl HostFiles<'_> {
         };
         let mut blocks = Blocks {
             link: &mut self.link,
+            outbox: &mut self.outbox,
             pace: &mut self.pace,
             pause: &pause,
             block: block_of(DATA),
@@ -229,6 +257,7 @@ const HEAD_LEN: usize = 5;
 /// Blocks of one file; the first four bytes of `block` are its length when it is sent.
 struct Blocks<'a> {
     link: &'a mut Link,
+    outbox: &'a mut Outbox,
     pace: &'a mut Pace,
     pause: &'a dyn Fn(Duration),
     block: Vec<u8>,
@@ -270,16 +299,16 @@ impl Blocks<'_> {
         let data_len = if is_data { u64::from(len.saturating_sub(1)) } else { 0 };
         if is_data && let Some(left) = self.pace.bytes_before_cut(data_len) {
             let end = HEAD_LEN + usize::try_from(left).unwrap_or(0);
-            self.link.write_all(self.block.get(..end).unwrap_or(&self.block))?;
-            self.link.flush()?;
+            self.outbox.push(self.link, self.block.get(..end).unwrap_or(&self.block))?;
+            self.outbox.leave(self.link)?;
             return Err(io::Error::other(LinkCut));
         }
-        self.link.write_all(&self.block)?;
+        self.outbox.push(self.link, &self.block)?;
         self.block.truncate(HEAD_LEN);
         self.block_len = self.sizes.next();
         let pause = self.pace.sent(data_len);
         if !pause.is_zero() {
-            self.link.flush()?;
+            self.outbox.leave(self.link)?;
             (self.pause)(pause);
         }
         Ok(())

@@ -6,6 +6,7 @@ use crate::device::{
     Connection, Preset, Script, ScriptedPhone, Server, Started, State, heartbeat, lockdown, locked,
 };
 use plist::{Dictionary, Value};
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -112,12 +113,13 @@ fn a_phone_on_both_ways_is_listed_twice_under_one_id() {
 fn several_phones_are_behind_one_daemon_and_each_answers_for_itself() {
     let desk = Desk::of(vec![at(Connection::Usb), at(Connection::Network), at(Connection::Usb)]);
     let listed = desk.listed();
-    assert_eq!(listed.len(), 3);
-    for each in listed {
+    let udids: BTreeSet<&str> = listed.iter().map(|each| text(each, "SerialNumber")).collect();
+    assert_eq!((listed.len(), udids.len()), (3, 3));
+    for each in &listed {
         let id = each.get("DeviceID").unwrap().as_unsigned_integer().unwrap();
         let mut link = Link::Plain(Box::new(desk.connect_to(id, 62_078)));
         let answer = lockdown_says(&mut link, "GetValue");
-        assert_eq!(text(&answer, "Value"), text(&each, "SerialNumber"));
+        assert_eq!(text(&answer, "Value"), text(each, "SerialNumber"));
     }
 }
 

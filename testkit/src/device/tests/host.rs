@@ -113,17 +113,16 @@ impl Conversation<'_> {
         hello.insert("SupportedProtocolVersions".into(), Value::Array(vec![Value::Real(2.1)]));
         for each in [hello, request] {
             self.send(Value::Array(vec!["DLMessageProcessMessage".into(), each.into()]))?;
-            if let Some(end) = self.serve()? {
-                if end != End::Response(0) {
-                    return Ok(end);
-                }
+            match self.serve()? {
+                End::Response(0) => {}
+                end => return Ok(end),
             }
         }
         Ok(End::Response(0))
     }
 
     /// Answers the phone until it has an answer itself.
-    fn serve(&mut self) -> io::Result<Option<End>> {
+    fn serve(&mut self) -> io::Result<End> {
         loop {
             let message = self.read_message()?;
             let word = |index: usize| message.get(index).and_then(Value::as_string).unwrap_or("");
@@ -133,14 +132,14 @@ impl Conversation<'_> {
                 "DLMessageProcessMessage" => {
                     let answer = message[1].as_dictionary().unwrap();
                     let code = answer.get("ErrorCode").unwrap().as_signed_integer().unwrap();
-                    return Ok(Some(End::Response(code)));
+                    return Ok(End::Response(code));
                 }
                 "DLMessageDownloadFiles" => self.give(message[1].as_array().unwrap())?,
                 "DLMessageUploadFiles" => match self.take() {
                     Err(error) if error.kind() == ErrorKind::Interrupted => {
                         let bye = vec!["DLMessageDisconnect".into(), EMPTY.into()];
                         self.send(Value::Array(bye))?;
-                        return Ok(Some(End::Left));
+                        return Ok(End::Left);
                     }
                     other => (other?, Dictionary::new().into()),
                 },
