@@ -39,6 +39,11 @@ impl Item {
         crate::file_id(&self.domain, &self.path)
     }
 
+    /// Domain, dash, path: what its name is made of, and what scripts call it.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}-{}", self.domain, self.path)
+    }
+
     /// The `flags` of its row.
     pub(crate) fn kind(&self) -> RowKind {
         match self.what {

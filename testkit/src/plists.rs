@@ -138,8 +138,13 @@ pub(crate) fn xml(value: &Value) -> Result<Vec<u8>, WriteError> {
 
 /// A number that stands for a name.
 pub(crate) fn hash(name: &str) -> u64 {
+    hash_of(name.as_bytes())
+}
+
+/// A number that stands for these bytes.
+pub(crate) fn hash_of(name: &[u8]) -> u64 {
     let mut bytes = [0; 8];
-    for (byte, value) in bytes.iter_mut().zip(blake3::hash(name.as_bytes()).as_bytes()) {
+    for (byte, value) in bytes.iter_mut().zip(blake3::hash(name).as_bytes()) {
         *byte = *value;
     }
     u64::from_le_bytes(bytes)

@@ -1,4 +1,4 @@
-//! What hosts ask about apps for Info.plist: installation_proxy and springboardservices; and the heartbeat.
+//! What hosts ask about apps for Info.plist: installation_proxy and springboardservices.
 //!
 //! Invariant: the apps are those of the phone's backup. Nothing can be installed or changed.
 
@@ -8,11 +8,9 @@ use super::usbmuxd::text;
 use super::{ScriptedPhone, disk};
 use crate::random::Random;
 use plist::{Dictionary, Value};
-use serde_json::json;
 
 pub(crate) const INSTALLATION_PROXY: &str = "com.apple.mobile.installation_proxy";
 pub(crate) const SPRINGBOARD: &str = "com.apple.springboardservices";
-pub(crate) const HEARTBEAT: &str = "com.apple.mobile.heartbeat";
 
 /// Apps in one part of an answer to Browse.
 const PART_COUNT: usize = 10;
@@ -53,20 +51,6 @@ pub(crate) fn springboard(phone: &ScriptedPhone, link: Link) -> Result<(), Devic
             _ => one("Error", "UnknownCommand".into()),
         }])
     })
-}
-
-/// Asks every host once a second whether it is there, and hears it out.
-pub(crate) fn heartbeat(phone: &ScriptedPhone, mut link: Link) -> Result<(), DeviceError> {
-    loop {
-        let mut marco = one("Command", "Marco".into());
-        marco.insert("Interval".into(), 10.into());
-        link.write_binary(&marco.into())?;
-        let answer = link.read_plist()?.into_dictionary().unwrap_or_default();
-        if text(&answer, "Command") != "Polo" {
-            phone.journal.violation("heartbeat", "Marco is answered with Polo", &json!(0));
-        }
-        std::thread::sleep(std::time::Duration::from_secs(1));
-    }
 }
 
 fn each(

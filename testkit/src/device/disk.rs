@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 const LIST: &str = "restored/items.jsonl";
 
@@ -139,6 +140,16 @@ fn drop_unnamed(place: &Path, records: &[Record]) -> Result<(), DeviceError> {
     Ok(())
 }
 
+/// A folder for the databases of one run, on the phone's own disk; what a run that was killed left is removed.
+pub(crate) fn work_folder(folder: &Path) -> Result<TempDir, DeviceError> {
+    let place = folder.join("work");
+    match std::fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => std::fs::create_dir_all(&place)?,
+    }
+    Ok(tempfile::tempdir_in(&place)?)
+}
+
 /// The folder that restored files are written to.
 pub(crate) fn restored_folder(folder: &Path) -> Result<PathBuf, DeviceError> {
     let place = folder.join("restored");
@@ -177,7 +188,11 @@ fn with_generated<T>(
         _ => Phone::new(options_of(&state))?,
     };
     while generated.week() < state.week {
-        generated.advance_week()?;
+        if state.quiet_weeks.contains(&(generated.week() + 1)) {
+            generated.rest_a_week();
+        } else {
+            generated.advance_week()?;
+        }
     }
     let answer = read(&generated);
     *kept = Some(generated);

@@ -3,17 +3,21 @@
 //! Invariant: the phone knows what each answer must look like; whatever deviates is a violation in the journal, with
 //! the rule it breaks. `held` is what the host must have, by path and stored length, from what it acknowledged.
 
-use super::ScriptedPhone;
+mod upload;
+
+pub(crate) use upload::{Body, Upload};
+
 use super::error::DeviceError;
 use super::link::Link;
 use super::usbmuxd::text;
-use crate::content::Content;
-use crate::keybag::Key;
-use crate::payload::Stored;
+use super::{ScriptedPhone, State};
+use crate::plists;
+use crate::random::Random;
 use plist::{Dictionary, Value};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use upload::{Outbox, Pace};
 
 pub(crate) const ON: &str = "mobilebackup2";
 pub(crate) const EMPTY: &str = "___EmptyParameterString___";
@@ -29,6 +33,7 @@ const ERROR_REMOTE: u8 = 0x0b;
 
 pub(crate) const MULTI_STATUS: i64 = -13;
 pub(crate) const NOT_FOUND: i64 = -6;
+const NO_SPACE: i64 = -15;
 
 /// The host's files and the link to them.
 pub(crate) struct HostFiles<'a> {
@@ -38,7 +43,10 @@ pub(crate) struct HostFiles<'a> {
     pub(crate) held: BTreeMap<String, u64>,
     /// 0 to 100, told with each request.
     pub(crate) progress: f64,
-    uploaded_count: u64,
+    /// Seed and run, from which odd sizes are drawn.
+    draws: [u64; 2],
+    pace: Pace,
+    outbox: Outbox,
 }
 
 /// The answer to one request.
@@ -46,21 +54,6 @@ pub(crate) struct HostFiles<'a> {
 pub(crate) struct Status {
     pub(crate) code: i64,
     pub(crate) value: Value,
-}
-
-/// One file on its way to the host.
-pub(crate) struct Upload<'a> {
-    pub(crate) device_name: String,
-    pub(crate) host_path: String,
-    pub(crate) body: Body<'a>,
-}
-
-/// Its bytes.
-pub(crate) enum Body<'a> {
-    Bytes(&'a [u8]),
-    Content(&'a Content, Option<Key>),
-    /// The phone cannot read it and says why.
-    Unreadable(&'static str),
 }
 
 /// SHA-1 and length of what was stored.
@@ -82,7 +75,21 @@ pub(crate) enum Fetched {
 
 impl<'a> HostFiles<'a> {
     pub(crate) fn new(phone: &'a ScriptedPhone, link: Link) -> Self {
-        Self { phone, link, held: BTreeMap::new(), progress: 0.0, uploaded_count: 0 }
+        let pace = Pace::of(&phone.script);
+        let (held, outbox) = (BTreeMap::new(), Outbox::default());
+        Self { phone, link, held, progress: 0.0, draws: [0; 2], pace, outbox }
+    }
+
+    /// A backup or a restore begins.
+    pub(crate) fn begin(&mut self, state: &State) {
+        self.held.clear();
+        self.progress = 0.0;
+        self.draws = [state.seed, state.run];
+    }
+
+    fn random(&self, purpose: u64, name: &[u8]) -> Random {
+        let [seed, run] = self.draws;
+        Random::of_parts(&[seed, run, purpose, plists::hash_of(name)])
     }
 
     /// Notes a breach.
@@ -94,7 +101,21 @@ impl<'a> HostFiles<'a> {
     pub(crate) fn send(&mut self, message: Vec<Value>) -> Result<(), DeviceError> {
         let message = Value::Array(message);
         self.phone.journal.answer(ON, &message);
+        if self.phone.script.odd_frames {
+            let bytes = plists::binary(&message)?;
+            if self.random(0x0078_6d6c, &bytes).chance(0.3) {
+                return self.link.write_xml(&message);
+            }
+        }
         self.link.write_binary(&message)
+    }
+
+    /// Asks what must be refused, in binary: XML has no NUL.
+    pub(crate) fn ask_badly(&mut self, message: Vec<Value>) -> Result<Status, DeviceError> {
+        let message = Value::Array(message);
+        self.phone.journal.answer(ON, &message);
+        self.link.write_binary(&message)?;
+        self.status("a hostile request")
     }
 
     /// Reads a message of the host's.
@@ -164,15 +185,14 @@ impl<'a> HostFiles<'a> {
         Ok(free.unwrap_or(0))
     }
 
-    /// Asks the host to make room; the answer is what it freed.
-    pub(crate) fn purge(&mut self, wanted: u64) -> Result<u64, DeviceError> {
+    /// Asks the host to make room; false if it cannot. Otherwise its free space is worth another question.
+    pub(crate) fn purge(&mut self, wanted: u64) -> Result<bool, DeviceError> {
         let message = vec!["DLMessagePurgeDiskSpace".into(), wanted.into(), 4.into()];
         let status = self.ask(message, false)?;
-        let freed = status.value.as_unsigned_integer();
-        if freed.is_none() {
+        if status.value.as_unsigned_integer().is_none() {
             self.breach("a purge is answered with a number", &json!(status.code));
         }
-        Ok(if status.code == 0 { freed.unwrap_or(0) } else { 0 })
+        Ok(status.code == 0)
     }
 
     /// Something no host knows; it must be refused and the link must live.
@@ -277,6 +297,12 @@ impl<'a> HostFiles<'a> {
         self.must_succeed("copies succeed", from, &status)
     }
 
+    /// The host has no room: no fault of its own.
+    fn host_is_full(&self) -> DeviceError {
+        self.phone.journal.note(ON, "the host is full", &json!(self.progress));
+        DeviceError::Refused { code: 105, text: "Insufficient free disk space" }
+    }
+
     fn must_succeed(
         &self,
         rule: &'static str,
@@ -286,94 +312,32 @@ impl<'a> HostFiles<'a> {
         if status.code == 0 {
             return Ok(());
         }
+        if status.code == NO_SPACE {
+            return Err(self.host_is_full());
+        }
         self.breach(rule, &json!([path, status.code]));
         Err(DeviceError::Refused { code: 100, text: "The host could not do what was asked" })
-    }
-
-    /// Sends a batch of files. Answers with SHA-1 and stored length of each that could be read.
-    pub(crate) fn upload(
-        &mut self,
-        batch: &[Upload<'_>],
-        total_len: u64,
-    ) -> Result<Vec<Option<Sent>>, DeviceError> {
-        self.send(vec![
-            "DLMessageUploadFiles".into(),
-            Dictionary::new().into(),
-            Value::Real(self.progress),
-            total_len.into(),
-        ])?;
-        let mut sent = Vec::with_capacity(batch.len());
-        for upload in batch {
-            self.write_name(&upload.device_name)?;
-            self.write_name(&upload.host_path)?;
-            if self.phone.script.cut_after_files == Some(self.uploaded_count) {
-                // The link breaks inside a block of the next file.
-                self.link.write_all(&[0, 0, 0x10, 0, DATA, 1, 2, 3])?;
-                self.link.flush()?;
-                return Err(DeviceError::Cut);
-            }
-            sent.push(self.write_body(&upload.body)?);
-            self.uploaded_count += 1;
-        }
-        self.link.write_all(&0_u32.to_be_bytes())?;
-        self.link.flush()?;
-        let status = self.status("DLMessageUploadFiles")?;
-        let names: Vec<_> = batch.iter().map(|upload| upload.host_path.as_str()).collect();
-        let detail = json!({ "count": names.len(), "first": names.first(), "code": status.code });
-        self.phone.journal.note(ON, "uploaded", &detail);
-        if status.code != 0 {
-            self.breach("uploads succeed", &detail);
-            return Err(DeviceError::Refused {
-                code: 104,
-                text: "Multiple errors uploading files",
-            });
-        }
-        for (upload, sent) in batch.iter().zip(&sent) {
-            match sent {
-                Some((_, len)) => self.held.insert(upload.host_path.clone(), *len),
-                None => self.held.remove(&upload.host_path),
-            };
-        }
-        Ok(sent)
-    }
-
-    fn write_name(&mut self, name: &str) -> io::Result<()> {
-        let len = u32::try_from(name.len()).unwrap_or(u32::MAX);
-        let mut bytes = len.to_be_bytes().to_vec();
-        bytes.extend_from_slice(name.as_bytes());
-        self.link.write_all(&bytes)
-    }
-
-    fn write_body(&mut self, body: &Body<'_>) -> io::Result<Option<Sent>> {
-        let block_len = usize::try_from(self.phone.script.block_len.max(2)).unwrap_or(2);
-        let blocks = Blocks { link: &mut self.link, block: block_of(DATA), block_len };
-        let (content, key) = match body {
-            Body::Bytes(bytes) => (Content::Bytes((*bytes).into()), None),
-            Body::Content(content, key) => ((*content).clone(), *key),
-            Body::Unreadable(why) => {
-                let mut block = block_of(ERROR_REMOTE);
-                block.extend_from_slice(why.as_bytes());
-                Blocks { block, ..blocks }.send()?;
-                return Ok(None);
-            }
-        };
-        let mut stored = Stored::new(blocks, key.as_ref());
-        content.copy_to(&mut stored)?;
-        let (mut blocks, digest, len) = stored.finish()?;
-        if blocks.block.len() > 5 {
-            blocks.send()?;
-        }
-        blocks.block = block_of(SUCCESS);
-        blocks.send()?;
-        Ok(Some((digest, len)))
     }
 
     /// Asks for files of the host; `take` gets the bytes of each by its place in `paths`.
     pub(crate) fn download(
         &mut self,
         paths: &[String],
-        mut take: impl FnMut(usize, &[u8]) -> io::Result<()>,
+        take: impl FnMut(usize, &[u8]) -> io::Result<()>,
     ) -> Result<Vec<Fetched>, DeviceError> {
+        let (fetched, status) = self.fetch(paths, take)?;
+        if let Some(status) = status {
+            self.check_download(paths, &fetched, &status);
+        }
+        Ok(fetched)
+    }
+
+    /// Asks for files, and leaves it to the caller to judge the answer; none if the host ended the batch early.
+    pub(crate) fn fetch(
+        &mut self,
+        paths: &[String],
+        mut take: impl FnMut(usize, &[u8]) -> io::Result<()>,
+    ) -> Result<(Vec<Fetched>, Option<Status>), DeviceError> {
         let list: Vec<Value> = paths.iter().map(|path| path.clone().into()).collect();
         self.send(vec![
             "DLMessageDownloadFiles".into(),
@@ -386,7 +350,7 @@ impl<'a> HostFiles<'a> {
         for (index, path) in paths.iter().enumerate() {
             let len = u64::from(self.link.read_u32()?);
             if len == 0 {
-                return self.cut_short(paths, fetched);
+                return Ok((self.cut_short(paths, fetched)?, None));
             }
             let name = self.link.read_bytes(len, 4096)?;
             if name != path.as_bytes() {
@@ -403,8 +367,7 @@ impl<'a> HostFiles<'a> {
             return Err(DeviceError::Breach { rule: "a download ends with a zero length" });
         }
         let status = self.status("DLMessageDownloadFiles")?;
-        self.check_download(paths, &fetched, &status);
-        Ok(fetched)
+        Ok((fetched, Some(status)))
     }
 
     /// The host ended the batch early, as idevicebackup2 does at the first file it does not have.
@@ -500,45 +463,6 @@ impl<'a> HostFiles<'a> {
                 }
             }
         }
-    }
-}
-
-/// Blocks of one file; the first four bytes of `block` are its length when it is sent.
-struct Blocks<'a> {
-    link: &'a mut Link,
-    block: Vec<u8>,
-    block_len: usize,
-}
-
-fn block_of(code: u8) -> Vec<u8> {
-    vec![0, 0, 0, 0, code]
-}
-
-impl Blocks<'_> {
-    fn send(&mut self) -> io::Result<()> {
-        let len = u32::try_from(self.block.len().saturating_sub(4)).unwrap_or(u32::MAX);
-        for (place, byte) in self.block.iter_mut().zip(len.to_be_bytes()) {
-            *place = byte;
-        }
-        self.link.write_all(&self.block)?;
-        self.block.truncate(5);
-        Ok(())
-    }
-}
-
-impl Write for Blocks<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = (self.block_len + 4).saturating_sub(self.block.len());
-        let taken = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-        self.block.extend_from_slice(taken);
-        if self.block.len() >= self.block_len + 4 {
-            self.send()?;
-        }
-        Ok(taken.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

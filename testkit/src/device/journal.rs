@@ -3,7 +3,9 @@
 //! Invariant: lines are numbered without gaps and hold no clock, so that two runs can be compared. Data in property
 //! lists is told by length only: pair records are keys. Must not be read by the phone itself.
 
+use super::error::DeviceError;
 use plist::Value;
+use serde::Deserialize;
 use serde_json::json;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -14,6 +16,35 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const TEXT_LEN_MAX: usize = 400;
 /// Most items of one list or dictionary that are written out.
 const ITEM_COUNT_MAX: usize = 40;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Event {
+    /// Its number, from 1.
+    pub line: u64,
+    /// The service.
+    pub on: String,
+    /// `request`, `answer`, `violation`, or what happened.
+    pub event: String,
+    /// More about it.
+    pub detail: serde_json::Value,
+}
+
+impl Event {
+    /// The rule that a violation broke; empty for other events.
+    pub fn rule(&self) -> &str {
+        self.detail.get("rule").and_then(serde_json::Value::as_str).unwrap_or_default()
+    }
+}
+
+/// Reads a journal; one that is not there has no lines.
+pub(crate) fn read(path: &Path) -> Result<Vec<Event>, DeviceError> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
 
 /// Where the phone writes what it saw.
 #[derive(Debug)]

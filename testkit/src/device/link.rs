@@ -7,7 +7,7 @@ use super::error::DeviceError;
 use plist::Value;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{self, Cursor, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,17 +19,33 @@ const PLIST_LEN_MAX: u64 = 512 * 1024 * 1024;
 pub(crate) trait Wire: Read + Write + Send {
     /// How long a read waits; none is forever.
     fn patience(&self, patience: Option<Duration>) -> io::Result<()>;
+
+    /// What ends it from another thread.
+    fn shut(&self) -> io::Result<Shut>;
 }
+
+/// Ends a socket; one that has ended already is fine.
+pub(crate) type Shut = Box<dyn Fn() + Send>;
 
 impl Wire for TcpStream {
     fn patience(&self, patience: Option<Duration>) -> io::Result<()> {
         self.set_read_timeout(patience)
+    }
+
+    fn shut(&self) -> io::Result<Shut> {
+        let own = self.try_clone()?;
+        Ok(Box::new(move || drop(own.shutdown(Shutdown::Both))))
     }
 }
 
 impl Wire for UnixStream {
     fn patience(&self, patience: Option<Duration>) -> io::Result<()> {
         self.set_read_timeout(patience)
+    }
+
+    fn shut(&self) -> io::Result<Shut> {
+        let own = self.try_clone()?;
+        Ok(Box::new(move || drop(own.shutdown(Shutdown::Both))))
     }
 }
 

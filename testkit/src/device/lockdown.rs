@@ -6,8 +6,9 @@
 use super::error::DeviceError;
 use super::link::Link;
 use super::usbmuxd::{bytes_of, text};
+use super::wires::Sort;
 use super::{
-    Host, ScriptedPhone, Started, State, afc, app_services, locked, mobilebackup2,
+    Host, ScriptedPhone, Started, State, afc, app_services, heartbeat, locked, mobilebackup2,
     notification_proxy, tls, values,
 };
 use crate::random::{Random, hex_of};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 const ON: &str = "lockdown";
 const SERVICES: [&str; 6] = [
     afc::NAME,
-    app_services::HEARTBEAT,
+    heartbeat::NAME,
     app_services::INSTALLATION_PROXY,
     app_services::SPRINGBOARD,
     mobilebackup2::NAME,
@@ -27,8 +28,8 @@ const SERVICES: [&str; 6] = [
 ];
 
 /// Speaks lockdown until the host hangs up.
-pub(crate) fn serve(phone: &Arc<ScriptedPhone>, link: Link) -> Result<(), DeviceError> {
-    let mut conversation = Lockdown { phone, link, session: None };
+pub(super) fn serve(phone: &Arc<ScriptedPhone>, link: Link, sort: Sort) -> Result<(), DeviceError> {
+    let mut conversation = Lockdown { phone, link, sort, session: None };
     loop {
         let request = match conversation.link.read_plist() {
             Err(DeviceError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -54,7 +55,7 @@ pub(super) fn serve_started(
     }
     match started.service.as_str() {
         afc::NAME => afc::serve(phone, link),
-        app_services::HEARTBEAT => app_services::heartbeat(phone, link),
+        heartbeat::NAME => heartbeat::serve(phone, link),
         app_services::INSTALLATION_PROXY => app_services::installation_proxy(phone, link),
         app_services::SPRINGBOARD => app_services::springboard(phone, link),
         notification_proxy::NAME => notification_proxy::serve(phone, link),
@@ -65,6 +66,8 @@ pub(super) fn serve_started(
 struct Lockdown<'a> {
     phone: &'a Arc<ScriptedPhone>,
     link: Link,
+    /// How the host is connected.
+    sort: Sort,
     session: Option<Session>,
 }
 
@@ -133,6 +136,9 @@ impl Lockdown<'_> {
     }
 
     fn pair(&mut self, request: &Dictionary) -> Result<Answer, DeviceError> {
+        if self.sort == Sort::Network {
+            return Ok(Err("PairingProhibitedOverThisConnection"));
+        }
         if self.phone.script.locked {
             return Ok(Err("PasswordProtected"));
         }

@@ -19,25 +19,48 @@ pub(crate) struct Row {
     pub(crate) blob: Vec<u8>,
 }
 
+/// The rows of a Manifest.db, which stay on disk.
+pub(crate) struct Rows(Connection);
+
+impl Rows {
+    /// Opens the database at `path`.
+    pub(crate) fn open(path: &Path) -> Result<Self, DeviceError> {
+        Ok(Self(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?))
+    }
+
+    /// Hands every row to `take`.
+    pub(crate) fn each(
+        &self,
+        mut take: impl FnMut(Row) -> Result<(), DeviceError>,
+    ) -> Result<(), DeviceError> {
+        let mut statement =
+            self.0.prepare("SELECT fileID, domain, relativePath, flags, file FROM Files")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            take(Row {
+                id: row.get(0)?,
+                domain: row.get(1)?,
+                path: row.get(2)?,
+                flags: row.get(3)?,
+                blob: row.get(4)?,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The blob of one row.
+    pub(crate) fn blob(&self, id: &str) -> Result<Vec<u8>, DeviceError> {
+        let mut statement = self.0.prepare_cached("SELECT file FROM Files WHERE fileID = ?1")?;
+        Ok(statement.query_row([id], |row| row.get(0))?)
+    }
+}
+
 /// Hands every row of the database at `path` to `take`.
 pub(crate) fn read(
     path: &Path,
-    mut take: impl FnMut(Row) -> Result<(), DeviceError>,
+    take: impl FnMut(Row) -> Result<(), DeviceError>,
 ) -> Result<(), DeviceError> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let mut statement =
-        connection.prepare("SELECT fileID, domain, relativePath, flags, file FROM Files")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        take(Row {
-            id: row.get(0)?,
-            domain: row.get(1)?,
-            path: row.get(2)?,
-            flags: row.get(3)?,
-            blob: row.get(4)?,
-        })?;
-    }
-    Ok(())
+    Rows::open(path)?.each(take)
 }
 
 /// The `MBFile` in a row's blob.

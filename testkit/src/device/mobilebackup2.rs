@@ -40,7 +40,13 @@ pub(crate) fn serve(phone: &ScriptedPhone, link: Link) -> Result<(), DeviceError
             Err(DeviceError::Refused { code, text }) => {
                 (code, Some(format!("{text} (MBErrorDomain/{code})")))
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // A cable that is pulled ends every conversation.
+                if matches!(error, DeviceError::Cut) {
+                    phone.unplug();
+                }
+                return Err(error);
+            }
         };
         respond(&mut host, code, description)?;
     }
@@ -81,6 +87,9 @@ fn handle(host: &mut HostFiles<'_>, name: &str, request: &Dictionary) -> Result<
     }
     match name {
         "Backup" => {
+            if host.phone.script.requires_encryption && host.phone.state()?.password.is_none() {
+                return Err(password::MUST_ENCRYPT);
+            }
             ask_for_passcode(host.phone)?;
             backup::run(host, request)
         }
@@ -129,7 +138,7 @@ pub(crate) fn ask_for_passcode(phone: &ScriptedPhone) -> Result<(), DeviceError>
         return Ok(());
     }
     phone.notify("com.apple.LocalAuthentication.ui.presented");
-    std::thread::sleep(match phone.script.passcode {
+    phone.pause(match phone.script.passcode {
         Passcode::After(millis) => Duration::from_millis(millis),
         _ => GIVEN_UP_AFTER,
     });

@@ -10,6 +10,7 @@ mod backup;
 mod cipher;
 mod disk;
 mod error;
+mod heartbeat;
 mod host_files;
 mod journal;
 mod link;
@@ -20,16 +21,18 @@ mod notification_proxy;
 mod password;
 mod restore;
 mod script;
+mod server;
 mod state;
 mod tls;
 mod usbmuxd;
 mod values;
+mod wires;
 
 pub use error::DeviceError;
-pub use journal::Journal;
-pub use script::{Passcode, Script};
+pub use journal::{Event, Journal};
+pub use script::{Connection, Passcode, Script};
+pub use server::{Listener, Server, serve, serve_all};
 pub use state::{Host, Preset, State, Unfinished};
-pub use usbmuxd::{Listener, serve};
 
 use crate::phone::{Phone, PhoneOptions};
 use crate::plists::Device;
@@ -37,8 +40,11 @@ use rustls::ServerConfig;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use wires::{Sort, Wires};
 
 /// A scripted phone: what all its conversations share.
 pub struct ScriptedPhone {
@@ -55,6 +61,14 @@ pub struct ScriptedPhone {
     locks: Mutex<BTreeMap<PathBuf, u64>>,
     /// `Pair` requests answered with "the dialog is up".
     polls: Mutex<u32>,
+    /// Sockets that belong to services of this phone.
+    wires: Arc<Wires>,
+    /// Answers of hosts to heartbeats.
+    polo_count: AtomicU64,
+    /// Whether a thread looks after the services over the network.
+    is_watched: Mutex<bool>,
+    /// Whether the phone is to stop what it does; pauses end then.
+    halted: (Mutex<bool>, Condvar),
 }
 
 /// Services that were started and wait for their connection.
@@ -88,12 +102,50 @@ impl ScriptedPhone {
             observers: Mutex::new(Vec::new()),
             locks: Mutex::new(BTreeMap::new()),
             polls: Mutex::new(0),
+            wires: Arc::default(),
+            polo_count: AtomicU64::new(0),
+            is_watched: Mutex::new(false),
+            halted: (Mutex::new(false), Condvar::new()),
         })
     }
 
     /// Its id, as hosts see it.
     pub fn udid(&self) -> &str {
         &self.device.udid
+    }
+
+    /// The folder that holds it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All that the journal has, of earlier times too.
+    pub fn events(&self) -> Result<Vec<Event>, DeviceError> {
+        journal::read(&self.journal_path())
+    }
+
+    /// The rules that hosts broke, in order.
+    pub fn violations(&self) -> Result<Vec<Event>, DeviceError> {
+        let mut events = self.events()?;
+        events.retain(|event| event.event == "violation");
+        Ok(events)
+    }
+
+    /// Lets a week pass.
+    pub fn advance(&self) -> Result<(), DeviceError> {
+        self.change(|state| state.week += 1)
+    }
+
+    /// Lets a week pass in which nothing on the phone changes.
+    pub fn rest(&self) -> Result<(), DeviceError> {
+        self.change(|state| {
+            state.week += 1;
+            state.quiet_weeks.insert(state.week);
+        })
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.folder.join("journal.jsonl")
     }
 
     /// Writes one JSON line for each file on the phone, by domain and path: as `russet-phone` tells the truth.
@@ -108,7 +160,7 @@ impl ScriptedPhone {
     }
 
     /// A copy of the state as it is on disk: another process may have let a week pass.
-    fn state(&self) -> Result<State, DeviceError> {
+    pub fn state(&self) -> Result<State, DeviceError> {
         let mut own = locked(&self.state);
         if let Some(saved) = State::load(&self.folder)? {
             *own = saved;
@@ -127,6 +179,26 @@ impl ScriptedPhone {
         Ok(answer)
     }
 
+    /// Ends every service: the cable was pulled.
+    fn unplug(&self) {
+        let count = self.wires.end(&[Sort::Usb, Sort::Network]);
+        self.journal.note("usbmuxd", "unplugged", &serde_json::json!({ "services": count }));
+    }
+
+    /// Ends pauses, or lets there be pauses again.
+    fn halt(&self, is_over: bool) {
+        let (halted, changed) = &self.halted;
+        *locked(halted) = is_over;
+        changed.notify_all();
+    }
+
+    /// Lets time pass; less if the phone is halted. True if it is.
+    fn pause(&self, how_long: Duration) -> bool {
+        let (halted, changed) = &self.halted;
+        let waited = changed.wait_timeout_while(locked(halted), how_long, |halted| !*halted);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// Tells everyone who observes `name`.
     fn notify(&self, name: &str) {
         self.journal.note("notification_proxy", "posted", &serde_json::json!(name));
@@ -141,6 +213,8 @@ fn options_of(state: &State) -> PhoneOptions {
         Preset::Demo => PhoneOptions::demo(),
         Preset::Many(count) => PhoneOptions::many_files(count),
         Preset::Bench(len) => PhoneOptions::bench(len),
+        Preset::Million => PhoneOptions::many_files(1_000_000),
+        Preset::Huge(len) => PhoneOptions::huge(len),
     }
     .with_seed(state.seed)
 }
@@ -149,3 +223,6 @@ fn options_of(state: &State) -> PhoneOptions {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,10 @@ use plist::{Dictionary, Value};
 use serde_json::json;
 use std::io::Cursor;
 
+/// What a phone says whose backups an organisation wants encrypted.
+pub(crate) const MUST_ENCRYPT: DeviceError =
+    DeviceError::Refused { code: 207, text: "Backups of this device must be encrypted" };
+
 /// Answers `ChangePassword`.
 pub(crate) fn change(host: &mut HostFiles<'_>, request: &Dictionary) -> Result<(), DeviceError> {
     let phone = host.phone;
@@ -20,6 +24,9 @@ pub(crate) fn change(host: &mut HostFiles<'_>, request: &Dictionary) -> Result<(
     let (old, new) = (word("OldPassword"), word("NewPassword"));
     if old.is_none() && new.is_none() {
         host.breach("ChangePassword names a password", &json!(0));
+    }
+    if new.is_none() && phone.script.requires_encryption {
+        return Err(MUST_ENCRYPT);
     }
     ask_for_passcode(phone)?;
     let state = phone.state()?;
@@ -35,6 +42,7 @@ pub(crate) fn change(host: &mut HostFiles<'_>, request: &Dictionary) -> Result<(
     phone.journal.note(ON, "password changed", &json!({ "rewrapped": is_rewrapped }));
     phone.change(|state| {
         state.password = new.map(str::to_owned);
+        state.was_encrypted = true;
         state.full_next = !is_rewrapped;
     })?;
     phone.notify("com.apple.mobile.backup.domain_changed");

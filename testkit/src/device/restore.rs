@@ -49,15 +49,15 @@ pub(crate) fn run(host: &mut HostFiles<'_>, request: &Dictionary) -> Result<(), 
     };
     let options = request.get("Options").and_then(Value::as_dictionary).cloned();
     phone.change(|state| state.run += 1)?;
-    host.held.clear();
-    host.progress = 0.0;
+    let state = phone.state()?;
+    host.begin(&state);
     let mut restore = Restore {
         source: source.to_owned(),
         options: options.unwrap_or_default(),
         keybag: None,
-        work: tempfile::tempdir()?,
+        work: disk::work_folder(&phone.folder)?,
         place: disk::restored_folder(&phone.folder)?,
-        run: phone.state()?.run,
+        run: state.run,
         host,
     };
     restore.go()

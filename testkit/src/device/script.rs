@@ -29,8 +29,6 @@ pub struct Script {
     pub cut_at_phase: Option<String>,
     /// These cannot be read: `domain-path`.
     pub unreadable: Vec<String>,
-    /// These get a row and are never sent nor looked for: `domain-path`.
-    pub unsent: Vec<String>,
     /// The run ends with 0 right after `moving` was told: nothing is moved.
     pub ends_early: bool,
     /// The phone asks something no host knows, once a run.
@@ -45,6 +43,40 @@ pub struct Script {
     pub extra_need: u64,
     /// Changing the password rewrites the keybag in the host's Manifest.plist; otherwise the next backup is full.
     pub rewrap: bool,
+    /// The link ends after that many bytes of file data were sent, wherever in a block that is.
+    pub cut_after_len: Option<u64>,
+    /// At most that many bytes of file data a second.
+    pub slow: Option<u64>,
+    /// After that many files the owner cancels on the phone, which then waits for the host to go away.
+    pub cancel_after_files: Option<u64>,
+    /// Asks for what no host may do: names that lead out of the phone's folder, in each kind of request.
+    pub hostile_names: bool,
+    /// Blocks from one byte to several MiB, and some messages in XML.
+    pub odd_frames: bool,
+    /// `domain-path` of a file that has a row in Manifest.db and is never sent.
+    pub missing_file: Option<String>,
+    /// `domain-path` of a file whose row has the digest of something else.
+    pub wrong_digest: Option<String>,
+    /// Files are uploaded to `/.b/1/` and moved from there.
+    pub b_paths: bool,
+    /// An organisation demands encrypted backups: others end with 207.
+    pub requires_encryption: bool,
+    /// How the phone is attached.
+    pub connection: Connection,
+    /// Over the network, services end when no Polo came for that many milliseconds; none: they do not.
+    pub heartbeat: Option<u64>,
+}
+
+/// How the phone is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connection {
+    /// By cable.
+    Usb,
+    /// Over Wi-Fi.
+    Network,
+    /// Both: the mux daemon lists it twice.
+    Both,
 }
 
 /// What the owner does with the passcode sheet.
@@ -72,7 +104,6 @@ impl Default for Script {
             cut_after_files: None,
             cut_at_phase: None,
             unreadable: Vec::new(),
-            unsent: Vec::new(),
             ends_early: false,
             unknown_message: false,
             duplicates: false,
@@ -80,6 +111,17 @@ impl Default for Script {
             purge: true,
             extra_need: 0,
             rewrap: true,
+            cut_after_len: None,
+            slow: None,
+            cancel_after_files: None,
+            hostile_names: false,
+            odd_frames: false,
+            missing_file: None,
+            wrong_digest: None,
+            b_paths: false,
+            requires_encryption: false,
+            connection: Connection::Usb,
+            heartbeat: Some(10_000),
         }
     }
 }

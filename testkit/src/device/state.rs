@@ -5,7 +5,7 @@
 
 use super::error::DeviceError;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const NAME: &str = "phone.json";
@@ -20,6 +20,9 @@ pub struct State {
     pub preset: Preset,
     /// Weeks lived since it was new.
     pub week: u32,
+    /// Those of them in which nothing changed.
+    #[serde(default)]
+    pub quiet_weeks: BTreeSet<u32>,
     /// Backups and restores begun.
     pub run: u64,
     /// Whether the generated files are there; a restore that removes, or an erased phone, has none.
@@ -28,6 +31,9 @@ pub struct State {
     pub password: Option<String>,
     /// Rounds of the key derivation.
     pub iterations: u32,
+    /// Whether encryption was ever on: hosts are told that it is off only then.
+    #[serde(default)]
+    pub was_encrypted: bool,
     /// Whether the next backup is full whatever the host has.
     pub full_next: bool,
     /// The hosts that were told "Trust", by HostID.
@@ -50,6 +56,10 @@ pub enum Preset {
     Many(u64),
     /// That many bytes.
     Bench(u64),
+    /// A million tiny files.
+    Million,
+    /// That many bytes that no codec can shrink, more than 4 GiB of them in one file.
+    Huge(u64),
 }
 
 /// A host that was told "Trust".
@@ -85,10 +95,12 @@ impl State {
             seed,
             preset,
             week: 0,
+            quiet_weeks: BTreeSet::new(),
             run: 0,
             is_generated: true,
             password: None,
             iterations: 1_000,
+            was_encrypted: false,
             full_next: false,
             hosts: BTreeMap::new(),
             pair_records: BTreeMap::new(),

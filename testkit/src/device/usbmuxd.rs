@@ -5,112 +5,112 @@
 
 use super::error::DeviceError;
 use super::link::{Link, Wire};
-use super::{ScriptedPhone, lockdown, locked};
+use super::script::Connection;
+use super::server::Mux;
+use super::wires::Sort;
+use super::{ScriptedPhone, heartbeat, lockdown, locked};
 use crate::random::{Random, hex_of};
 use plist::{Dictionary, Value};
+use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 const HEADER_LEN: u32 = 16;
 const MESSAGE_LEN_MAX: u32 = 1024 * 1024;
 const LOCKDOWN_PORT: u16 = 62_078;
-const DEVICE_ID: u32 = 1;
+const ON: &str = "usbmuxd";
+/// 127.0.0.1 as an Apple `sockaddr_in`: its length, the family, the port, the address, and eight bytes of nothing.
+const NETWORK_ADDRESS: [u8; 16] = [16, 2, 0, 0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
 const OK: u32 = 0;
 const BAD_COMMAND: u32 = 1;
 const BAD_DEVICE: u32 = 2;
 const CONNECTION_REFUSED: u32 = 3;
 
-/// Where hosts connect to.
-pub enum Listener {
-    /// `host:port`.
-    Tcp(TcpListener),
-    /// A socket in the file system.
-    Unix(UnixListener),
-}
-
-impl Listener {
-    /// `host:port`, or the path of a socket, which is replaced.
-    pub fn bind(address: &str) -> std::io::Result<Self> {
-        if address.contains('/') {
-            let path = Path::new(address);
-            if path.exists() {
-                std::fs::remove_file(path)?;
-            }
-            return UnixListener::bind(path).map(Self::Unix);
-        }
-        TcpListener::bind(address).map(Self::Tcp)
-    }
-
-    /// The address hosts can be given.
-    pub fn address(&self) -> std::io::Result<String> {
-        match self {
-            Self::Tcp(listener) => Ok(listener.local_addr()?.to_string()),
-            Self::Unix(listener) => Ok(listener
-                .local_addr()?
-                .as_pathname()
-                .map(|path| path.display().to_string())
-                .unwrap_or_default()),
-        }
-    }
-
-    fn accept(&self) -> std::io::Result<Box<dyn Wire>> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept()?;
-                stream.set_nodelay(true)?;
-                Ok(Box::new(stream))
-            }
-            Self::Unix(listener) => Ok(Box::new(listener.accept()?.0)),
-        }
-    }
-}
-
-/// Serves hosts until the process ends.
-pub fn serve(phone: &Arc<ScriptedPhone>, listener: &Listener) -> std::io::Result<()> {
-    loop {
-        let wire = listener.accept()?;
-        let phone = Arc::clone(phone);
-        std::thread::spawn(move || {
-            let outcome = Daemon { phone: &phone, wire }.run();
-            if let Err(error) = outcome {
-                phone.journal.note("usbmuxd", "ended", &super::mobilebackup2::chain(&error));
-            }
-        });
+/// Talks with one host until it hangs up.
+pub(super) fn converse(mux: &Arc<Mux>, wire: Box<dyn Wire>) {
+    let home = mux.phones.first().map(Arc::clone);
+    let mut daemon = Daemon { mux, home, wire: Some(wire) };
+    let outcome = daemon.run();
+    if let (Err(error), Some(phone)) = (outcome, &daemon.home) {
+        phone.journal.note(ON, "ended", &super::mobilebackup2::chain(&error));
     }
 }
 
 struct Daemon<'a> {
+    mux: &'a Arc<Mux>,
+    /// The phone whose journal and folder are used: the first, until one is connected to.
+    home: Option<Arc<ScriptedPhone>>,
+    /// Gone once it is handed over.
+    wire: Option<Box<dyn Wire>>,
+}
+
+/// A way to a phone, under the number that `Connect` names.
+struct Attachment<'a> {
+    device_id: u32,
+    location: u32,
     phone: &'a Arc<ScriptedPhone>,
-    wire: Box<dyn Wire>,
+    sort: Sort,
+}
+
+impl Mux {
+    /// Two numbers for each phone: odd ones for cables, even ones for the network.
+    fn attachments(&self) -> Vec<Attachment<'_>> {
+        let mut all = Vec::new();
+        for (index, phone) in (0_u32..).zip(&self.phones) {
+            let (usb, network) = match phone.script.connection {
+                Connection::Usb => (true, false),
+                Connection::Network => (false, true),
+                Connection::Both => (true, true),
+            };
+            let location = 0x0010_0000 * (index + 1);
+            let first = 2 * index + 1;
+            for (is_there, device_id, sort) in
+                [(usb, first, Sort::Usb), (network, first + 1, Sort::Network)]
+            {
+                if is_there {
+                    all.push(Attachment { device_id, location, phone, sort });
+                }
+            }
+        }
+        all
+    }
 }
 
 impl Daemon<'_> {
-    fn run(mut self) -> Result<(), DeviceError> {
+    fn run(&mut self) -> Result<(), DeviceError> {
         while let Some((tag, request)) = self.read()? {
             let request = request.into_dictionary().unwrap_or_default();
-            self.phone.journal.request("usbmuxd", &request.clone().into());
+            let mux = Arc::clone(self.mux);
+            let wanted = mux
+                .attachments()
+                .into_iter()
+                .find(|each| Some(each.device_id) == number(&request, "DeviceID"));
+            let is_connect = text(&request, "MessageType") == "Connect";
+            if let (true, Some(wanted)) = (is_connect, &wanted) {
+                self.home = Some(Arc::clone(wanted.phone));
+            }
+            if let Some(phone) = &self.home {
+                phone.journal.request(ON, &request.clone().into());
+            }
             match text(&request, "MessageType") {
-                "Connect" => {
-                    let port = self.port_of(&request);
-                    match port {
-                        Ok(port) => {
-                            self.result(tag, OK)?;
-                            return self.hand_over(port);
-                        }
-                        Err(code) => self.result(tag, code)?,
+                "Connect" => match (wanted, port_of(&request)) {
+                    (None, _) => self.result(tag, BAD_DEVICE)?,
+                    (_, None) => self.result(tag, BAD_COMMAND)?,
+                    (Some(wanted), Some(port)) if is_open(wanted.phone, port) => {
+                        self.result(tag, OK)?;
+                        return self.hand_over(port, wanted.phone, wanted.sort);
                     }
-                }
+                    _ => self.result(tag, CONNECTION_REFUSED)?,
+                },
                 "Listen" => {
                     self.result(tag, OK)?;
                     return self.listen();
                 }
                 "ListDevices" => {
                     let mut answer = Dictionary::new();
-                    answer.insert("DeviceList".into(), Value::Array(vec![self.attached()]));
+                    let list = self.mux.attachments().iter().map(attached).collect();
+                    answer.insert("DeviceList".into(), Value::Array(list));
                     self.answer(tag, &answer.into())?;
                 }
                 "ReadBUID" => {
@@ -122,7 +122,9 @@ impl Daemon<'_> {
                 "SavePairRecord" => self.save_pair_record(tag, &request)?,
                 "DeletePairRecord" => {
                     let id = text(&request, "PairRecordID").to_owned();
-                    self.phone.change(|state| state.pair_records.remove(&id))?;
+                    if let Some(keeper) = self.keeper(&id) {
+                        keeper.change(|state| state.pair_records.remove(&id))?;
+                    }
                     self.result(tag, OK)?;
                 }
                 _ => self.result(tag, BAD_COMMAND)?,
@@ -132,11 +134,12 @@ impl Daemon<'_> {
     }
 
     fn read(&mut self) -> Result<Option<(u32, Value)>, DeviceError> {
+        let Some(wire) = &mut self.wire else { return Ok(None) };
         let mut header = [0; 16];
-        if self.wire.read(&mut header[..1])? == 0 {
+        if wire.read(&mut header[..1])? == 0 {
             return Ok(None);
         }
-        self.wire.read_exact(&mut header[1..])?;
+        wire.read_exact(&mut header[1..])?;
         let word = |index: usize| {
             let mut bytes = [0; 4];
             bytes.copy_from_slice(&header[index * 4..index * 4 + 4]);
@@ -153,20 +156,23 @@ impl Daemon<'_> {
             return Err(DeviceError::Breach { rule: "usbmuxd speaks property lists" });
         }
         let mut body = Vec::new();
-        Read::take(&mut self.wire, u64::from(len - HEADER_LEN)).read_to_end(&mut body)?;
+        Read::take(&mut *wire, u64::from(len - HEADER_LEN)).read_to_end(&mut body)?;
         Ok(Some((tag, Value::from_reader(Cursor::new(body))?)))
     }
 
     fn answer(&mut self, tag: u32, message: &Value) -> Result<(), DeviceError> {
-        self.phone.journal.answer("usbmuxd", message);
+        if let Some(phone) = &self.home {
+            phone.journal.answer(ON, message);
+        }
         let mut bytes = vec![0; 16];
         message.to_writer_xml(&mut bytes)?;
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         for (place, word) in bytes.chunks_exact_mut(4).zip([len, 1, 8, tag]) {
             place.copy_from_slice(&word.to_le_bytes());
         }
-        self.wire.write_all(&bytes)?;
-        Ok(self.wire.flush()?)
+        let Some(wire) = &mut self.wire else { return Ok(()) };
+        wire.write_all(&bytes)?;
+        Ok(wire.flush()?)
     }
 
     fn result(&mut self, tag: u32, number: u32) -> Result<(), DeviceError> {
@@ -176,72 +182,61 @@ impl Daemon<'_> {
         self.answer(tag, &answer.into())
     }
 
-    /// The service behind `PortNumber`, whose two bytes are swapped.
-    fn port_of(&self, request: &Dictionary) -> Result<u16, u32> {
-        let number = |key: &str| {
-            request
-                .get(key)
-                .and_then(Value::as_unsigned_integer)
-                .and_then(|n| u32::try_from(n).ok())
-        };
-        if number("DeviceID") != Some(DEVICE_ID) {
-            return Err(BAD_DEVICE);
-        }
-        let port = number("PortNumber")
-            .and_then(|port| u16::try_from(port).ok())
-            .ok_or(BAD_COMMAND)?
-            .swap_bytes();
-        let is_open =
-            port == LOCKDOWN_PORT || locked(&self.phone.ports).waiting.contains_key(&port);
-        if is_open { Ok(port) } else { Err(CONNECTION_REFUSED) }
-    }
-
-    fn hand_over(self, port: u16) -> Result<(), DeviceError> {
-        let link = Link::Plain(self.wire);
+    fn hand_over(
+        &mut self,
+        port: u16,
+        phone: &Arc<ScriptedPhone>,
+        sort: Sort,
+    ) -> Result<(), DeviceError> {
+        let Some(wire) = self.wire.take() else { return Ok(()) };
         if port == LOCKDOWN_PORT {
-            return lockdown::serve(self.phone, link);
+            return lockdown::serve(phone, Link::Plain(wire), sort);
         }
         // A port is good for one connection.
-        let started = locked(&self.phone.ports).waiting.remove(&port);
-        started.map_or(Ok(()), |started| lockdown::serve_started(self.phone, link, started))
+        let started = locked(&phone.ports).waiting.remove(&port);
+        let Some(started) = started else { return Ok(()) };
+        let _registered = phone.wires.add(sort, &*wire)?;
+        if sort == Sort::Network && started.service != heartbeat::NAME {
+            heartbeat::watch(phone);
+        }
+        lockdown::serve_started(phone, Link::Plain(wire), started)
     }
 
-    /// Tells of the one device and then keeps the line, on which nothing more happens.
-    fn listen(mut self) -> Result<(), DeviceError> {
-        let attached = self.attached();
-        self.answer(0, &attached)?;
-        self.wire.patience(Some(Duration::from_secs(3600)))?;
+    /// Tells of the phones and then keeps the line, on which nothing more happens.
+    fn listen(&mut self) -> Result<(), DeviceError> {
+        let list: Vec<Value> = self.mux.attachments().iter().map(attached).collect();
+        for attached in &list {
+            self.answer(0, attached)?;
+        }
+        let Some(wire) = &mut self.wire else { return Ok(()) };
+        wire.patience(Some(Duration::from_secs(3600)))?;
         let mut rest = [0; 64];
-        while self.wire.read(&mut rest)? > 0 {}
+        while wire.read(&mut rest)? > 0 {}
         Ok(())
     }
 
-    fn attached(&self) -> Value {
-        let mut properties = Dictionary::new();
-        properties.insert("ConnectionType".into(), "USB".into());
-        properties.insert("ConnectionSpeed".into(), 480_000_000.into());
-        properties.insert("DeviceID".into(), DEVICE_ID.into());
-        properties.insert("LocationID".into(), 0x0010_0000.into());
-        properties.insert("ProductID".into(), 0x12a8.into());
-        properties.insert("SerialNumber".into(), self.phone.udid().into());
-        properties.insert("USBSerialNumber".into(), self.phone.udid().replace('-', "").into());
-        let mut device = Dictionary::new();
-        device.insert("MessageType".into(), "Attached".into());
-        device.insert("DeviceID".into(), DEVICE_ID.into());
-        device.insert("Properties".into(), properties.into());
-        device.into()
+    /// Whose folder has the pair record of this id: that phone's own, else the first's.
+    fn keeper(&self, id: &str) -> Option<&Arc<ScriptedPhone>> {
+        let phones = &self.mux.phones;
+        phones.iter().find(|phone| phone.udid() == id).or_else(|| phones.first())
     }
 
-    /// This host's id. Hosts of one scripted phone share it, as programs on one computer do.
+    /// This host's id. Hosts of one daemon share it, as programs on one computer do.
     fn buid(&self) -> Result<String, DeviceError> {
-        let seed = self.phone.state()?.seed;
+        let seed = match self.mux.phones.first() {
+            Some(phone) => phone.state()?.seed,
+            None => 0,
+        };
         Ok(Random::of_parts(&[seed, 0x6275_6964]).uuid())
     }
 
     fn read_pair_record(&mut self, tag: u32, request: &Dictionary) -> Result<(), DeviceError> {
-        let records = self.phone.state()?.pair_records;
-        let record = records.get(text(request, "PairRecordID")).and_then(|hex| bytes_of(hex));
-        let Some(record) = record else {
+        let id = text(request, "PairRecordID");
+        let records = match self.keeper(id) {
+            Some(keeper) => keeper.state()?.pair_records,
+            None => BTreeMap::new(),
+        };
+        let Some(record) = records.get(id).and_then(|hex| bytes_of(hex)) else {
             return self.result(tag, BAD_DEVICE);
         };
         let mut answer = Dictionary::new();
@@ -255,9 +250,52 @@ impl Daemon<'_> {
             return self.result(tag, BAD_COMMAND);
         };
         let record = hex_of(record);
-        self.phone.change(|state| state.pair_records.insert(id, record))?;
+        if let Some(keeper) = self.keeper(&id) {
+            keeper.change(|state| state.pair_records.insert(id, record))?;
+        }
         self.result(tag, OK)
     }
+}
+
+/// `PortNumber`, whose two bytes are swapped.
+fn port_of(request: &Dictionary) -> Option<u16> {
+    let port = u16::try_from(number(request, "PortNumber")?).ok()?;
+    Some(port.swap_bytes())
+}
+
+fn is_open(phone: &ScriptedPhone, port: u16) -> bool {
+    port == LOCKDOWN_PORT || locked(&phone.ports).waiting.contains_key(&port)
+}
+
+fn number(request: &Dictionary, key: &str) -> Option<u32> {
+    let number = request.get(key)?.as_unsigned_integer()?;
+    u32::try_from(number).ok()
+}
+
+fn attached(attachment: &Attachment<'_>) -> Value {
+    let udid = attachment.phone.udid();
+    let id = attachment.device_id;
+    let mut properties = Dictionary::new();
+    properties.insert("DeviceID".into(), id.into());
+    properties.insert("SerialNumber".into(), udid.into());
+    if attachment.sort == Sort::Network {
+        properties.insert("ConnectionType".into(), "Network".into());
+        let name = "02:00:00:00:00:01@fe80::1._apple-mobdev2._tcp.local.";
+        properties.insert("EscapedFullServiceName".into(), name.into());
+        properties.insert("InterfaceIndex".into(), 2.into());
+        properties.insert("NetworkAddress".into(), Value::Data(NETWORK_ADDRESS.to_vec()));
+    } else {
+        properties.insert("ConnectionType".into(), "USB".into());
+        properties.insert("ConnectionSpeed".into(), 480_000_000.into());
+        properties.insert("LocationID".into(), attachment.location.into());
+        properties.insert("ProductID".into(), 0x12a8.into());
+        properties.insert("USBSerialNumber".into(), udid.replace('-', "").into());
+    }
+    let mut device = Dictionary::new();
+    device.insert("MessageType".into(), "Attached".into());
+    device.insert("DeviceID".into(), id.into());
+    device.insert("Properties".into(), properties.into());
+    device.into()
 }
 
 /// The text under `key`, empty if there is none.

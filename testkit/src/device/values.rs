@@ -37,7 +37,7 @@ pub(crate) fn value(
             if !is_paired {
                 return Err("GetProhibited");
             }
-            of_domain(state, name)
+            of_domain(phone, state, name)
         }
     };
     match key {
@@ -85,7 +85,7 @@ fn global(phone: &ScriptedPhone) -> Dictionary {
     values
 }
 
-fn of_domain(state: &State, domain: &str) -> Dictionary {
+fn of_domain(phone: &ScriptedPhone, state: &State, domain: &str) -> Dictionary {
     let mut values = Dictionary::new();
     let mut put = |key: &str, value: Value| {
         values.insert(key.to_owned(), value);
@@ -93,8 +93,11 @@ fn of_domain(state: &State, domain: &str) -> Dictionary {
     match domain {
         "com.apple.mobile.backup" => {
             // Absent until encryption was first switched on.
-            if state.password.is_some() {
-                put("WillEncrypt", true.into());
+            if state.password.is_some() || state.was_encrypted {
+                put("WillEncrypt", state.password.is_some().into());
+            }
+            if phone.script.requires_encryption {
+                put("RequiresEncryption", true.into());
             }
             put("CloudBackupEnabled", false.into());
         }

@@ -23,6 +23,8 @@ pub struct PhoneOptions {
     pub small_len: u64,
     /// Number of apps over which they are spread.
     pub app_count: u64,
+    /// Bytes in one video longer than all others; 0 if there is none.
+    pub long_len: u64,
 }
 
 impl PhoneOptions {
@@ -48,6 +50,13 @@ impl PhoneOptions {
         Self::of(0, 0, count, count * 48, (count / 500).max(4))
     }
 
+    /// `total_len` bytes that no codec can shrink and of which none are alike, more than 4 GiB of them in one file.
+    pub fn huge(total_len: u64) -> Self {
+        const LONG_LEN: u64 = (4 << 30) + 12_345;
+        let media_len = total_len.saturating_sub(LONG_LEN);
+        Self { long_len: LONG_LEN, ..Self::of(media_len, 0, 200, 2 * MIB, 12) }
+    }
+
     /// The same phone with another seed; its id follows.
     pub fn with_seed(self, seed: u64) -> Self {
         let mut random = crate::random::Random::of_parts(&[seed, 0x0075_6469_6400]);
@@ -63,7 +72,18 @@ impl PhoneOptions {
     ) -> Self {
         let name = "Blue iPhone".to_owned();
         let (seed, udid) = (1, String::new());
-        Self { seed, udid, name, media_len, database_len, small_file_count, small_len, app_count }
-            .with_seed(seed)
+        let long_len = 0;
+        Self {
+            seed,
+            udid,
+            name,
+            media_len,
+            database_len,
+            small_file_count,
+            small_len,
+            app_count,
+            long_len,
+        }
+        .with_seed(seed)
     }
 }

@@ -19,6 +19,7 @@ impl Phone {
         }
         self.add_oddities();
         self.add_databases()?;
+        self.add_long_video();
         let mut media_len = 0;
         while media_len < self.options.media_len {
             let old = self.old_time();
@@ -150,6 +151,16 @@ impl Phone {
         );
         self.databases.push(database);
         Ok(())
+    }
+
+    fn add_long_video(&mut self) {
+        if self.options.long_len > 0 {
+            let content =
+                Content::generated(Fill::Noise, self.random.next_u64(), self.options.long_len);
+            let path = format!("Media/DCIM/100APPLE/IMG_{}.MOV", self.next_inode);
+            let old = self.old_time();
+            self.add_file("CameraRollDomain", path, content, Role::Media, old);
+        }
     }
 
     /// One photo or video with its thumbnail, or an attachment; the answer is the number of bytes added.

@@ -24,6 +24,11 @@ impl Phone {
         Ok(())
     }
 
+    /// A week in which nothing happens.
+    pub fn rest_a_week(&mut self) {
+        self.week += 1;
+    }
+
     /// A week in which nothing happens but that `share` (0 to 1) of the small files are rewritten. Returns their number.
     #[expect(
         clippy::cast_possible_truncation,

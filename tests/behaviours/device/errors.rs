@@ -244,7 +244,7 @@ fn a_row_without_its_file_makes_the_snapshot_incomplete_and_the_next_backup_full
     let now = phone.truth();
     let changed = now.files.iter().find(|(name, _)| !week.files.contains_key(*name));
     let ((domain, path), _) = changed.expect("a new file each week");
-    let script = Script { unsent: vec![format!("{domain}-{path}")], ..calm() };
+    let script = Script { missing_file: Some(format!("{domain}-{path}")), ..calm() };
     let ran = scene.backup(&phone, script, &[]).code(3);
     let ran = ran.says(&[]);
     let second = ran.summary();

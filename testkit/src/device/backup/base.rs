@@ -6,7 +6,8 @@
 use super::super::cipher::decrypted;
 use super::super::error::DeviceError;
 use super::super::host_files::{Fetched, ON};
-use super::super::manifest::{self, Archived};
+use super::super::manifest::{Archived, Rows};
+use super::super::usbmuxd::bytes_of;
 use super::{Backup, FINISHED, snapshot_state};
 use crate::keybag::Keybag;
 use plist::{Dictionary, Value};
@@ -16,20 +17,31 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// What is known of the last backup.
+/// A file id as its bytes: a million of them fit in memory.
+pub(super) type FileId = [u8; 20];
+
+/// What is known of the last backup. Its rows stay on disk.
 pub(super) struct Base {
-    /// Rows by file id.
-    pub(super) rows: BTreeMap<String, BaseRow>,
+    /// `LastModified` of each file, by file id.
+    pub(super) files: BTreeMap<FileId, i64>,
     /// `BackupKeyBag`, empty if unencrypted.
     pub(super) keybag: Vec<u8>,
+    rows: Rows,
 }
 
-/// One row of the last backup.
-pub(super) struct BaseRow {
-    pub(super) is_file: bool,
-    pub(super) modified: i64,
-    pub(super) blob: Vec<u8>,
+impl Base {
+    /// The blob of a file's row.
+    pub(super) fn blob(&self, id: &str) -> Result<Vec<u8>, DeviceError> {
+        self.rows.blob(id)
+    }
 }
+
+/// The bytes of a file id; none if it is none.
+pub(super) fn file_id_of(hex: &str) -> Option<FileId> {
+    bytes_of(hex)?.try_into().ok()
+}
+
+type RowsRead = (Rows, BTreeMap<FileId, i64>, Option<String>);
 
 impl Backup<'_, '_> {
     /// The last backup, or none with the reason in the journal.
@@ -101,26 +113,37 @@ impl Backup<'_, '_> {
             };
             plain = decrypted(database, &key)?;
         }
-        let mut rows = BTreeMap::new();
-        let read = manifest::read(&plain, |row| {
+        match self.read_rows(&plain) {
+            Ok((rows, files, None)) => Ok(Some(Base { files, keybag, rows })),
+            Ok((_, _, Some(id))) => {
+                self.phone.journal.note(ON, "no base", &json!(["a payload is missing", id]));
+                Ok(None)
+            }
+            Err(error) => {
+                let detail = super::super::mobilebackup2::chain(&error);
+                self.phone.journal.note(ON, "no base", &detail);
+                self.no_base("Manifest.db is not readable")
+            }
+        }
+    }
+
+    /// The rows, the files among them, and the first of these that the host does not have.
+    fn read_rows(&self, database: &Path) -> Result<RowsRead, DeviceError> {
+        let rows = Rows::open(database)?;
+        let (mut files, mut missing) = (BTreeMap::new(), None);
+        rows.each(|row| {
+            let damaged = || DeviceError::Breach { rule: "rows are archives" };
             let modified = Archived::read(&row.blob).and_then(|file| file.number("LastModified"));
-            let modified = modified.ok_or(DeviceError::Breach { rule: "rows are archives" })?;
-            rows.insert(row.id, BaseRow { is_file: row.flags == 1, modified, blob: row.blob });
+            let (modified, id) = modified.zip(file_id_of(&row.id)).ok_or_else(damaged)?;
+            if row.flags == 1 {
+                files.insert(id, modified);
+                if missing.is_none() && !self.host.held.contains_key(&self.place(&row.id)) {
+                    missing = Some(row.id);
+                }
+            }
             Ok(())
-        });
-        if let Err(error) = read {
-            let detail = super::super::mobilebackup2::chain(&error);
-            self.phone.journal.note(ON, "no base", &detail);
-            return self.no_base("Manifest.db is not readable");
-        }
-        let missing = rows
-            .iter()
-            .find(|(id, row)| row.is_file && !self.host.held.contains_key(&self.place(id)));
-        if let Some((id, _)) = missing {
-            self.phone.journal.note(ON, "no base", &json!(["a payload is missing", id]));
-            return Ok(None);
-        }
-        Ok(Some(Base { rows, keybag }))
+        })?;
+        Ok((rows, files, missing))
     }
 
     fn no_base(&self, reason: &str) -> Result<Option<Base>, DeviceError> {

@@ -4,6 +4,7 @@
 //! run can go on. Keys and ids are drawn for (seed, run, purpose, file id), never in the order of messages.
 
 mod base;
+mod hostile;
 mod phases;
 mod plan;
 
@@ -24,6 +25,8 @@ use tempfile::TempDir;
 
 /// The snapshot state that ends a good backup.
 const FINISHED: &str = "finished";
+/// Where some versions upload to, with the script's `b_paths`: it looks absolute, and hosts take it from the root.
+const SCRATCH: &str = "/.b/1";
 
 /// One run.
 struct Backup<'a, 'b> {
@@ -52,8 +55,7 @@ pub(crate) fn run(host: &mut HostFiles<'_>, request: &Dictionary) -> Result<(), 
     phone.change(|state| state.run += 1)?;
     let state = phone.state()?;
     let run = state.run;
-    host.held.clear();
-    host.progress = 0.0;
+    host.begin(&state);
     let mut backup = Backup {
         udid: phone.udid().to_owned(),
         items: disk::items(phone)?,
@@ -61,7 +63,7 @@ pub(crate) fn run(host: &mut HostFiles<'_>, request: &Dictionary) -> Result<(), 
         is_full: true,
         keybag: None,
         base: None,
-        work: tempfile::tempdir()?,
+        work: disk::work_folder(&phone.folder)?,
         host,
         phone,
         state,
@@ -109,12 +111,15 @@ impl Backup<'_, '_> {
         self.make_directories()?;
         self.remember(true)?;
         self.write_status("uploading")?;
+        if self.phone.script.hostile_names {
+            self.ask_hostile_things()?;
+        }
         self.upload(&plan)?;
         self.write_status("moving")?;
         if self.phone.script.ends_early {
             return Ok(());
         }
-        self.move_in(&plan.all_ids)?;
+        self.move_in(&plan.all)?;
         self.write_status("removing")?;
         self.remove_stale()?;
         self.write_status(FINISHED)?;
@@ -171,6 +176,12 @@ impl Backup<'_, '_> {
                 }
             }
         }
+        if self.phone.script.b_paths && self.state.unfinished.is_some() {
+            for (id, entry) in self.host.list(SCRATCH)? {
+                self.host.held.insert(format!("{SCRATCH}/{id}"), entry.len);
+                snapshot.insert(id, entry.len);
+            }
+        }
         Ok(snapshot)
     }
 
@@ -222,6 +233,9 @@ impl Backup<'_, '_> {
     }
 
     fn snapshot_place(&self, id: &str) -> String {
+        if self.phone.script.b_paths {
+            return format!("{SCRATCH}/{id}");
+        }
         self.path(&format!("Snapshot/{}/{id}", id.get(..2).unwrap_or("xx")))
     }
 }

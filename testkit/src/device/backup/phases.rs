@@ -6,6 +6,7 @@
 use super::super::error::DeviceError;
 use super::super::host_files::{Body, HostFiles, ON, Upload};
 use super::super::{Script, disk};
+use super::base::{FileId, file_id_of};
 use super::plan::Plan;
 use super::{Backup, is_shard};
 use crate::content::Content;
@@ -16,6 +17,7 @@ use crate::payload::Stored;
 use crate::phone::Phone;
 use crate::plists;
 use serde_json::json;
+use sha1::{Digest, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -87,7 +89,7 @@ impl Backup<'_, '_> {
 
     fn upload_of<'i>(&self, item: &'i Item) -> Upload<'i> {
         let id = item.id();
-        let name = format!("{}-{}", item.domain, item.path);
+        let name = item.full_name();
         let body = match &item.what {
             What::File(content) if !is_unreadable(&self.phone.script, &name) => {
                 Body::Content(content, self.file_key(&id))
@@ -101,9 +103,9 @@ impl Backup<'_, '_> {
 
     fn write_rows(&self, database: &ManifestDb) -> Result<(), DeviceError> {
         for item in &self.items {
-            let blob = match self.reused(item) {
-                Some(blob) => blob.to_vec(),
-                None => item.row(None, None)?,
+            let blob = match &self.base {
+                Some(base) if self.is_reused(item) => base.blob(&item.id())?,
+                _ => item.row(None, None)?,
             };
             database.put(&item.domain, &item.path, item.kind(), &blob)?;
         }
@@ -122,7 +124,10 @@ impl Backup<'_, '_> {
             (Some(keybag), Some(key)) => Some(keybag.wrap(item.class, &key)?),
             _ => None,
         };
-        let digest = crate::has_digest(&item.domain).then_some(digest);
+        let mut digest = crate::has_digest(&item.domain).then_some(digest);
+        if self.phone.script.wrong_digest.as_ref().is_some_and(|name| *name == item.full_name()) {
+            digest = Some(Sha1::digest(b"something else").into());
+        }
         Ok(database.put(&item.domain, &item.path, RowKind::File, &item.row(digest, wrapped)?)?)
     }
 
@@ -151,14 +156,24 @@ impl Backup<'_, '_> {
     }
 
     /// Moves what was uploaded over the last backup.
-    pub(super) fn move_in(&mut self, ids: &[String]) -> Result<(), DeviceError> {
-        self.host.progress = 95.0;
+    pub(super) fn move_in(&mut self, sent: &[usize]) -> Result<(), DeviceError> {
         let batch_count = self.phone.script.batch_count.max(1);
-        for part in ids.chunks(batch_count) {
-            let moves: Vec<_> =
-                part.iter().map(|id| (self.snapshot_place(id), self.place(id))).collect();
-            self.host.move_items(&moves)?;
+        self.host.progress = 95.0;
+        for part in sent.chunks(batch_count) {
+            let items = part.iter().filter_map(|index| self.items.get(*index));
+            let ids: Vec<String> = items.map(Item::id).collect();
+            self.move_batch(&ids)?;
         }
+        self.move_manifests()
+    }
+
+    fn move_batch(&mut self, ids: &[String]) -> Result<(), DeviceError> {
+        let moves: Vec<_> =
+            ids.iter().map(|id| (self.snapshot_place(id), self.place(id))).collect();
+        self.host.move_items(&moves)
+    }
+
+    fn move_manifests(&mut self) -> Result<(), DeviceError> {
         let moves: Vec<_> = ["Manifest.plist", "Manifest.db"]
             .iter()
             .map(|name| (self.path(&format!("Snapshot/{name}")), self.path(name)))
@@ -173,7 +188,7 @@ impl Backup<'_, '_> {
         self.remove_all_but(&own)
     }
 
-    fn remove_all_but(&mut self, own: &BTreeSet<String>) -> Result<(), DeviceError> {
+    fn remove_all_but(&mut self, own: &BTreeSet<FileId>) -> Result<(), DeviceError> {
         self.host.progress = 98.0;
         let below = format!("{}/", self.udid);
         let stale: Vec<String> = self
@@ -182,7 +197,9 @@ impl Backup<'_, '_> {
             .keys()
             .filter(|path| {
                 let name = path.strip_prefix(&below).unwrap_or(path);
-                name.split_once('/').is_some_and(|(shard, id)| is_shard(shard) && !own.contains(id))
+                name.split_once('/').is_some_and(|(shard, id)| {
+                    is_shard(shard) && !file_id_of(id).is_some_and(|id| own.contains(&id))
+                })
             })
             .cloned()
             .collect();
@@ -190,8 +207,8 @@ impl Backup<'_, '_> {
         for part in stale.chunks(batch_count) {
             self.host.remove_items(part)?;
         }
-        let snapshot = self.path("Snapshot");
-        self.host.remove_items(&[snapshot])
+        let places = self.upload_places();
+        self.host.remove_items(&places)
     }
 
     /// An earlier run ended while moving or removing: its moves are made again.
@@ -206,7 +223,11 @@ impl Backup<'_, '_> {
             .cloned()
             .collect();
         self.write_status("moving")?;
-        self.move_in(&ids)?;
+        self.host.progress = 95.0;
+        for part in ids.chunks(self.phone.script.batch_count.max(1)) {
+            self.move_batch(part)?;
+        }
+        self.move_manifests()?;
         self.write_status("removing")?;
         let own = self.ids_on_host()?;
         self.remove_all_but(&own)?;
@@ -216,15 +237,15 @@ impl Backup<'_, '_> {
     }
 
     /// File ids in the Manifest.db that the host has.
-    fn ids_on_host(&mut self) -> Result<BTreeSet<String>, DeviceError> {
+    fn ids_on_host(&mut self) -> Result<BTreeSet<FileId>, DeviceError> {
         let mut status = plist::Dictionary::new();
         status.insert("Version".into(), "3.3".into());
         let base = self.load_base(&status, true)?;
-        let rows = base.map(|base| base.rows).ok_or(DeviceError::Refused {
+        let files = base.map(|base| base.files).ok_or(DeviceError::Refused {
             code: 205,
             text: "Manifest references files not in backup",
         })?;
-        Ok(rows.into_iter().filter(|(_, row)| row.is_file).map(|(id, _)| id).collect())
+        Ok(files.into_keys().collect())
     }
 
     /// Reads everything back that tells of the backup and compares it with what was sent.
@@ -239,7 +260,7 @@ impl Backup<'_, '_> {
         if root.contains_key("Snapshot") {
             self.host.breach("what was removed is gone", &json!("Snapshot"));
         }
-        let listed = self.host.held.clone();
+        let listed = std::mem::take(&mut self.host.held);
         let missing = compare(self.host, &expected, &listed, &self.path("Info.plist"));
         self.host.held = expected;
         let paths = ["Status.plist", "Manifest.plist", "Manifest.db"].map(|name| self.path(name));

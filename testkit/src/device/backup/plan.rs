@@ -5,7 +5,8 @@
 
 use super::super::error::DeviceError;
 use super::super::host_files::ON;
-use super::{Backup, shards};
+use super::base::{FileId, file_id_of};
+use super::{Backup, SCRATCH, shards};
 use crate::item::{Item, What};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,38 +22,41 @@ pub(super) struct Plan {
     pub(super) send: Vec<usize>,
     /// Places of those that an earlier run sent already.
     pub(super) sent: Vec<usize>,
-    /// File ids of both, in scan order.
-    pub(super) all_ids: Vec<String>,
+    /// Both, in scan order.
+    pub(super) all: Vec<usize>,
     /// Stored bytes of `send`.
     pub(super) len: u64,
 }
 
 impl Backup<'_, '_> {
     pub(super) fn plan(&self, present: &BTreeMap<String, u64>) -> Plan {
-        let mut plan = Plan { send: Vec::new(), sent: Vec::new(), all_ids: Vec::new(), len: 0 };
+        let mut plan = Plan { send: Vec::new(), sent: Vec::new(), all: Vec::new(), len: 0 };
         for (index, item) in self.items.iter().enumerate() {
             let What::File(content) = &item.what else { continue };
-            let name = || format!("{}-{}", item.domain, item.path);
-            let unsent = &self.phone.script.unsent;
-            if self.reused(item).is_some() || (!unsent.is_empty() && unsent.contains(&name())) {
+            if self.is_missing(item) || self.is_reused(item) {
                 continue;
             }
-            let id = item.id();
-            if present.contains_key(&id) {
+            if present.contains_key(&item.id()) {
                 plan.sent.push(index);
             } else {
                 plan.send.push(index);
                 plan.len += self.stored_len(content.len().unwrap_or(0));
             }
-            plan.all_ids.push(id);
+            plan.all.push(index);
         }
         plan
     }
 
-    /// The blob of the base's row, if the file is unchanged.
-    pub(super) fn reused(&self, item: &Item) -> Option<&[u8]> {
-        let row = self.base.as_ref()?.rows.get(&item.id())?;
-        (row.is_file && row.modified == item.modified).then_some(row.blob.as_slice())
+    /// Whether the base has the file as it is now.
+    pub(super) fn is_reused(&self, item: &Item) -> bool {
+        let Some(base) = &self.base else { return false };
+        let known = file_id_of(&item.id()).and_then(|id| base.files.get(&id));
+        matches!(item.what, What::File(_)) && known == Some(&item.modified)
+    }
+
+    /// Whether the script wants this file to have a row and no payload.
+    pub(super) fn is_missing(&self, item: &Item) -> bool {
+        self.phone.script.missing_file.as_ref().is_some_and(|name| *name == item.full_name())
     }
 
     fn stored_len(&self, len: u64) -> u64 {
@@ -63,8 +67,8 @@ impl Backup<'_, '_> {
         let need = plan.len + SPARE_LEN + self.phone.script.extra_need;
         let mut free = self.host.free_space()?;
         if free <= need && self.phone.script.purge {
-            let freed = self.host.purge(need - free + PURGE_EXTRA_LEN)?;
-            if freed > 0 {
+            // A host that says that it could is asked again, whatever it says that it freed.
+            if self.host.purge(need - free + PURGE_EXTRA_LEN)? {
                 free = self.host.free_space()?;
             }
         }
@@ -83,6 +87,9 @@ impl Backup<'_, '_> {
         }
         let path = self.path("Snapshot");
         self.host.create_directory(&path)?;
+        if self.phone.script.b_paths {
+            self.host.create_directory(SCRATCH)?;
+        }
         for name in shards() {
             let path = self.path(&format!("Snapshot/{name}"));
             self.host.create_directory(&path)?;
@@ -96,15 +103,22 @@ impl Backup<'_, '_> {
         snapshot: &BTreeMap<String, u64>,
     ) -> Result<BTreeMap<String, u64>, DeviceError> {
         if !snapshot.is_empty() {
-            let path = self.path("Snapshot");
-            self.host.remove_items(&[path])?;
+            let places = self.upload_places();
+            self.host.remove_items(&places)?;
         }
         Ok(BTreeMap::new())
     }
 
-    /// File ids of everything on the phone.
-    pub(super) fn own_ids(&self) -> BTreeSet<String> {
-        let files = self.items.iter().filter(|item| matches!(item.what, What::File(_)));
-        files.map(Item::id).collect()
+    /// The directories that uploads go to.
+    pub(super) fn upload_places(&self) -> Vec<String> {
+        let snapshot = self.path("Snapshot");
+        if self.phone.script.b_paths { vec![snapshot, SCRATCH.to_owned()] } else { vec![snapshot] }
+    }
+
+    /// File ids of everything on the phone that is kept.
+    pub(super) fn own_ids(&self) -> BTreeSet<FileId> {
+        let is_kept = |item: &&Item| matches!(item.what, What::File(_)) && !self.is_missing(item);
+        let files = self.items.iter().filter(is_kept);
+        files.filter_map(|item| file_id_of(&item.id())).collect()
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 use super::*;
 use crate::device::{Preset, Script, State};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 
 /// Lets the phone `ask` a host that sends `bytes` whatever it is asked; the answer are the rules it broke.
