@@ -15,13 +15,10 @@ use super::output;
 
 const FILE_LEN_MAX: u64 = 1 << 20;
 
-/// Reads a small secret file.
-pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// Reads a small secret file; `what` is what it is called where it cannot be read.
+pub(super) fn read_file(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |error: io::Error| {
-        Failure::new(
-            code::USAGE,
-            format!("could not read the password file {}: {error}", path.display()),
-        )
+        Failure::new(code::USAGE, format!("could not read the {what} {}: {error}", path.display()))
     };
     let mut bytes = Zeroizing::new(Vec::new());
     File::open(path).map_err(failed)?.take(FILE_LEN_MAX).read_to_end(&mut bytes).map_err(failed)?;
@@ -69,7 +66,7 @@ pub(super) fn ask(prompt: &str, twice: bool) -> Result<Password, Failure> {
 
 /// Reads the 24 words from a file.
 pub(super) fn recovery_file(path: &Path) -> Result<SlotSecret, Failure> {
-    let bytes = read_file(path)?;
+    let bytes = read_file(path, "recovery file")?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(code::USAGE, format!("{} is not text", path.display())))?;
     Ok(SlotSecret::Recovery(RecoveryKey::parse(text)?))

@@ -200,6 +200,8 @@ fn import_one(
                 "{again_len} bytes of it were lost from the repository and have been stored again"
             ));
         }
+        drop(session);
+        label_known(opened, known, options, observer)?;
         return Ok(Outcome::Known { snapshot: known.id });
     }
     if stop() {
@@ -217,6 +219,32 @@ fn import_one(
     let state = opened.repository.state().snapshots.remove(&id).unwrap_or_default();
     let snapshot = Box::new(Snapshot { id, record, state });
     Ok(Outcome::New { snapshot, written, unchanged_count })
+}
+
+/// What was asked for a new snapshot is said of the one that holds the folder already.
+fn label_known(
+    opened: &mut Opened,
+    known: &Snapshot,
+    options: &ImportOptions,
+    observer: &dyn Observer,
+) -> Result<(), ImportError> {
+    let state = &known.state;
+    let tags: Vec<String> =
+        options.tags.iter().filter(|tag| !state.tags.contains(*tag)).cloned().collect();
+    let note = options.note.clone().filter(|note| state.note.as_ref() != Some(note));
+    let pin = options.pin && !state.pinned;
+    if tags.is_empty() && note.is_none() && !pin {
+        return Ok(());
+    }
+    let given = [(!tags.is_empty(), "tags"), (note.is_some(), "note"), (pin, "pin")];
+    let given: Vec<&str> = given.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+    label(opened, known.id, &ImportOptions { tags, note, pin, ..ImportOptions::default() })?;
+    observer.remark(&format!(
+        "snapshot {}, which holds it already, was given what was asked: {}",
+        known.short_id(),
+        given.join(", ")
+    ));
+    Ok(())
 }
 
 fn label(

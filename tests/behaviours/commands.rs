@@ -68,12 +68,16 @@ fn a_snapshot_is_chosen_by_latest_date_phone_or_id() {
         shelf.assert_means(id, number);
         shelf.assert_means(&id[..12].to_uppercase(), number);
     }
+    shelf.repository.run(&["ls", &shelf.ids[0][..1]]).code(1).says(&["two of its first digits"]);
     for word in ["latest~9", "2020-01-01", "20260105", "zzzz", "latest~-1", "", "Old iPad@zz"] {
         let ran = shelf.repository.run(&["ls", word]).code(1);
         ran.says(&["no snapshot fits", "next: `russet snapshots` lists what there is"]);
     }
     let ran = shelf.repository.run(&["ls", "Red@latest"]).code(1);
-    ran.says(&["a phone called \"Red\"", "Old iPad, Test iPhone"]);
+    ran.says(&[
+        "a phone called \"Red\"",
+        "Old iPad (00008020-00AA…), Test iPhone (00008110-0001…)",
+    ]);
     shelf.repository.run(&["ls", "00008@latest"]).code(1).says(&[
         "fits several phones",
         IPAD,
@@ -125,6 +129,45 @@ fn an_import_can_be_tagged_noted_and_pinned_at_once() {
     let snapshot = &repository.snapshots()[0];
     assert_eq!(snapshot["tags"], serde_json::json!(["a", "b"]));
     assert_eq!((&snapshot["note"], &snapshot["pinned"]), (&"n".into(), &true.into()));
+}
+
+#[test]
+fn what_is_asked_for_a_folder_that_is_archived_already_is_said_of_its_snapshot() {
+    let repository = TestRepository::new();
+    let folder = fake().write_to(repository.folder("a"));
+    repository.ok(&["import", "--tag", "a", text(&folder)]);
+    let again = ["import", "--tag", "a", "--tag", "b", "--note", "n", "--pin", text(&folder)];
+    repository.run(&again).code(0).says(&["was given what was asked: tags, note, pin"]);
+    let snapshot = &repository.snapshots()[0];
+    assert_eq!(snapshot["tags"], serde_json::json!(["a", "b"]));
+    assert_eq!((&snapshot["note"], &snapshot["pinned"]), (&"n".into(), &true.into()));
+    assert!(!repository.run(&again).code(0).stderr.contains("was given"));
+    repository.assert_sound();
+}
+
+#[test]
+fn a_restore_says_how_the_folder_gets_onto_a_phone() {
+    let repository = TestRepository::new();
+    repository.import(&fake().write_to(repository.folder("a")));
+    let target = repository.folder("target");
+    let args = ["restore", "latest", "--target", text(&target)];
+    let first = repository.ok(&args);
+    assert!(first.contains("To put it onto a phone") && !first.contains("must be called"));
+    let second = repository.ok(&args);
+    assert!(second.contains(&format!("must be called {UDID}.")), "{second}");
+    let readme = include_str!("../../README.md");
+    assert!(first.contains("\"Back onto a phone\"") && readme.contains("## Back onto a phone\n"));
+}
+
+#[test]
+fn variables_that_are_set_to_nothing_count_as_not_set() {
+    let repository = TestRepository::new();
+    let mut command = repository.command(&["snapshots"]);
+    command.env("RUSSET_REPOSITORY", "");
+    run(command).code(2).says(&["no repository was named"]);
+    let mut command = repository.command(&["snapshots"]);
+    command.env("RUSSET_PASSWORD_FILE", "").env("RUSSET_PASSWORD_COMMAND", "");
+    run(command).code(2).says(&["no repository password was given"]);
 }
 
 #[test]
@@ -242,9 +285,16 @@ fn a_configuration_file_names_repositories_and_their_passwords() {
     assert!(command(&["config", "show"]).code(0).stdout.contains("default-repo = \"attic\""));
     assert_eq!(command(&["config", "path"]).code(0).stdout.trim(), text(&path));
     assert!(command(&["config", "check"]).code(0).stdout.contains("good"));
+    fs::write(&path, written.replace("= \"attic\"", "= \"atic\"")).unwrap();
+    let ran = command(&["config", "check"]).code(2);
+    ran.says(&["\"atic\"", "nor a folder", "there are: attic"]);
     fs::write(&path, "defaultrepo = 1\n").unwrap();
     let ran = command(&["config", "check"]).code(2);
     ran.says(&[text(&path), "cannot be understood", "default-repo", "next: correct that file"]);
+    for args in [&["version"][..], &["completions", "bash"], &["config", "path"]] {
+        command(args).code(0);
+    }
+    command(&["snapshots"]).code(2);
 }
 
 #[test]
@@ -360,6 +410,29 @@ fn passwords_are_added_changed_and_removed_and_the_last_one_stays() {
     fs::copy(&new, &old).unwrap();
     repository.assert_restores("latest", &folder);
     repository.assert_sound();
+}
+
+#[test]
+fn key_list_tells_kinds_and_the_label_of_the_one_that_opened() {
+    let repository = TestRepository::new();
+    let new = repository.beside("new");
+    fs::write(&new, "another").unwrap();
+    repository.run(&["key", "add"]).code(2).says(&["next: use `--new-password-file FILE`"]);
+    let added =
+        repository.ok(&["key", "add", "--label", "laptop", "--new-password-file", text(&new)]);
+    assert!(added.contains("called \"laptop\""), "{added}");
+    let args = ["--password-file", text(&new), "key", "list"];
+    assert!(repository.ok(&args).contains("\"laptop\"  ← opened it now"));
+    let list = repository.run(&[&args[..], &["--json"]].concat()).code(0).messages();
+    let kinds: Vec<_> = list.iter().map(|m| m["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "password").count(), 2);
+    assert!(kinds.contains(&"recovery key"));
+    for slot in &list {
+        let label =
+            if slot["opened_this"] == true { "laptop".into() } else { serde_json::Value::Null };
+        assert_eq!(slot["label"], label);
+    }
+    assert!(repository.ok(&["key", "test"]).contains("(\"password\") opens"));
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn wrong_password() {
     assert_says(
         &repository,
         &["snapshots"],
-        "error: wrong repository password (keyslots tried: 1)
+        "error: wrong repository password
   next: try again; `--recovery-file` opens it with the 24 words that were printed at init
 ",
     );

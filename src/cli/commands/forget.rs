@@ -35,7 +35,7 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
             if args.dry_run { "would forget" } else { "forget" },
             snapshot.short_id(),
             plain(snapshot.device_name()),
-            moment(snapshot.time()),
+            moment(snapshot.record.backup_time),
             counted(snapshot.record.counts.files, "file"),
         );
         if context.json() {

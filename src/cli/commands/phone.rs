@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::args::{Backup, Devices, Pair};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::format::{bytes, counted, plain, rfc3339};
+use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::progress::OfPhone;
 use crate::cli::{output, stop};
 use crate::observe::{Observer, Prompt};
@@ -376,9 +376,10 @@ fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
     }
     let mark = if snapshot.is_good() { "✓" } else { "!" };
     output::line(&format!(
-        "{mark} Snapshot {} of {} — {} in {}, {} sent by the phone, {} new, {} written",
+        "{mark} Snapshot {} of {}, {} — {} in {}, {} sent by the phone, {} new, {} written",
         snapshot.short_id(),
         plain(snapshot.device_name()),
+        moment(record.backup_time),
         bytes(record.counts.len),
         counted(record.counts.files, "file"),
         bytes(made.received_len),
