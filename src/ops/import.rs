@@ -70,6 +70,8 @@ pub enum Outcome {
     Would {
         /// When it was made, Unix seconds.
         backup_time: i64,
+        /// What the phone is called, if the folder says it.
+        device: Option<String>,
     },
 }
 
@@ -181,7 +183,8 @@ fn import_one(
     let of_phone = |s: &&Snapshot| s.record.udid == folder.udid.as_str();
     let parent = snapshots.iter().filter(of_phone).rfind(|s| s.record.backup_time <= time);
     if options.dry_run {
-        return Ok(Outcome::Would { backup_time: time });
+        let device = folder.info.as_ref().and_then(|info| info.device_name.clone());
+        return Ok(Outcome::Would { backup_time: time, device });
     }
     let writer = opened.writer()?;
     let session = Session::begin(&opened.repository, None)?.doubting(options.force);

@@ -115,6 +115,9 @@ fn what_is_said_about_a_snapshot_is_kept_and_taken_back() {
     assert_eq!(of("pinned"), false);
     assert_eq!(of("tags"), serde_json::json!([]));
     assert!(matches!(of("note").as_str(), None | Some("")), "{}", of("note"));
+    shelf.repository.run(&["tag", "latest", "nosuch", "--remove"]).code(1).says(&["no tag"]);
+    let none = shelf.repository.run(&["snapshots", "--tag", "nosuch"]).code(0);
+    assert_eq!(none.says(&["There is no snapshot with the tag \"nosuch\"."]).stdout, "");
     shelf.repository.run(&["tag", "latest", ""]).code(2).says(&["a tag is a word"]);
     shelf.repository.run(&["tag", "latest", "a\nb"]).code(2);
     shelf.repository.run(&["note", "latest", &"n".repeat(10_001)]).code(2).says(&["10,000 bytes"]);
@@ -196,6 +199,13 @@ fn ls_shows_paths_sizes_and_categories() {
     assert_eq!(ls(&["HomeDomain/Library/"]).lines().count(), 2);
     let ran = shelf.repository.run(&["ls", "latest", "HomeDomain/Lib"]).code(1);
     ran.says(&["has nothing below \"HomeDomain/Lib\"", "told apart by case"]);
+    for command in ["ls", "cat"] {
+        let ran = shelf.repository.run(&[command, "latest", "Media/w2.JPG"]).code(1);
+        ran.says(&["next: a path begins with its domain: \"CameraRollDomain/Media/w2.JPG\""]);
+    }
+    let place = |wanted: &str| all.lines().position(|line| line == wanted).unwrap();
+    assert!(place("HomeDomain/Library/a.db") < place("Manifest.db"), "{all}");
+    assert!(all.lines().all(|line| line.len() != 2), "{all}");
     let long = ls(&["--long", "CameraRollDomain/Media/w2.JPG"]);
     assert!(long.contains("120000  2026-01-04 00:20  CameraRollDomain/Media/w2.JPG"), "{long}");
     let categories = ls(&["--categories"]);
@@ -204,6 +214,46 @@ fn ls_shows_paths_sizes_and_categories() {
     let entry = entries.iter().find(|e| e["path"] == "Library/a.db").unwrap();
     assert_eq!(entry["len"], 5);
     assert_eq!(entry["blake3"], blake3::hash(b"alpha").to_hex().as_str());
+}
+
+#[test]
+fn an_encrypted_snapshot_says_so_and_that_its_files_are_hidden() {
+    let repository = TestRepository::new();
+    let password = "phone".to_owned();
+    let encryption = russet_testkit::Encryption::Password { password, iterations: 1000 };
+    repository.import(&fake().encryption(encryption).write_to(repository.folder("a")));
+    let list = repository.ok(&["snapshots"]);
+    assert!(list.contains("  encrypted unchecked\n"), "{list}");
+    let sums = repository.run(&["ls", "latest", "--categories"]).code(0);
+    assert!(sums.stdout.contains("Encrypted by Apple"), "{}", sums.stdout);
+    sums.says(&["only its iPhone backup password tells"]);
+}
+
+#[test]
+fn what_ends_for_a_machine_ends_with_a_summary_and_failures_have_all_their_parts() {
+    let shelf = Shelf::new();
+    let repository = &shelf.repository;
+    let summary = |args: &[&str]| repository.run(&[args, &["--json"]].concat()).code(0).summary();
+    assert_eq!(summary(&["forget", "-n", "latest"])["forgotten_count"], 0);
+    assert_eq!(summary(&["forget", "--yes", "latest"])["forgotten_count"], 1);
+    assert_eq!(summary(&["prune", "-n", "--drop-drafts"])["dry_run"], true);
+    assert!(summary(&["prune"])["freed_len"].as_u64().unwrap() > 0);
+    let error = repository.run(&["import", "--json", "/nonexistent"]).code(1).messages().remove(0);
+    assert_eq!(error["item"], "/nonexistent");
+    assert_eq!(error["what"], "there is no folder /nonexistent");
+    assert!(error["causes"].is_array() && error["next"].is_string(), "{error}");
+    assert!(repository.snapshots()[0]["counts"].get("stored_len").is_none());
+}
+
+#[test]
+fn help_shows_a_commands_own_options_before_those_of_all_commands() {
+    let help = run(bare(&["restore", "--help"])).code(0).stdout;
+    let place = |words: &str| help.find(words).unwrap_or_else(|| panic!("{words}: {help}"));
+    assert!(place("--target") < place("Global options:"), "{help}");
+    assert!(place("Global options:") < place("--password-file"), "{help}");
+    place("RUSSET_PASSWORD_FILE");
+    let all = run(bare(&["--help"])).code(0).stdout;
+    assert!(all.contains("RUSSET_CONFIG"), "{all}");
 }
 
 #[test]

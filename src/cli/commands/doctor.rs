@@ -9,7 +9,7 @@ use crate::cli::args::Doctor;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::plain;
-use crate::cli::output;
+use crate::cli::{output, settings};
 use crate::ops::doctor::{self, Check, Health};
 use crate::snapshot::record;
 
@@ -61,7 +61,7 @@ fn repository(context: &Context) -> Check {
         || context.global.recovery_file.is_some()
         || ["RUSSET_PASSWORD_FILE", "RUSSET_PASSWORD_COMMAND", "RUSSET_PASSWORD"]
             .iter()
-            .any(|name| std::env::var_os(name).is_some());
+            .any(|name| settings::variable(name).is_some());
     if !given && !std::io::stdin().is_terminal() {
         return doctor::skipped("repository", "nobody gave its password");
     }
