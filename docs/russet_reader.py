@@ -396,6 +396,10 @@ def time_of(record):
     backup_time, captured = member(record, "backup_time", int, 0), member(record, "captured", int, 0)
     return (backup_time or captured) if record.get("kind") == "folder" else (captured or backup_time)
 
+def time_shown(record):
+    """§9: when the phone was backed up, as russet shows it; `captured` only where a rescued record lacks it."""
+    return member(record, "backup_time", int, 0) or member(record, "captured", int, 0)
+
 def forgotten_in(log):
     """§10, kept simple: who saw whom is not asked, so a snapshot that was ever pinned is shown rather than hidden."""
     said = {(what.get("type"), member(what, "on", bool, None), member(what, "snapshot", str, ""))
@@ -645,7 +649,7 @@ def command_info(repository, _blobs):
 def command_list(repository, _blobs):
     for name, record in repository.snapshots.items():
         counts, device = member(record, "counts", dict, {}), member(record, "device", dict, {})
-        print(f"{name[:8]}  {time_text(time_of(record))}  {printable(device.get('name', '?'))}  "
+        print(f"{name[:8]}  {time_text(time_shown(record))}  {printable(device.get('name', '?'))}  "
               f"{member(counts, 'files', int, 0)} files  {member(counts, 'len', int, 0)} bytes  "
               f"{printable(record.get('verdict', '?'))}{'  (forgotten)' if name in repository.forgotten else ''}")
 

@@ -6,7 +6,12 @@ use clap::{Args, Parser, Subcommand};
 
 /// Keeps iPhones for decades: a deduplicating, sealed archive of Finder and iTunes backups.
 #[derive(Debug, Parser)]
-#[command(name = "russet", version, max_term_width = 100)]
+#[command(
+    name = "russet",
+    version,
+    max_term_width = 100,
+    after_help = "RUSSET_CONFIG names the configuration file; `russet config path` says where it is looked for."
+)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) global: Global,
@@ -16,14 +21,15 @@ pub(super) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(super) struct Global {
     /// The repository: a folder, or a name from the configuration file
     #[arg(short, long, global = true, env = "RUSSET_REPOSITORY", value_name = "REPO")]
     pub(super) repo: Option<String>,
-    /// File that holds the repository password (its last line end is dropped)
+    /// File that holds the repository password (its last line end is dropped) [env: RUSSET_PASSWORD_FILE]
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(super) password_file: Option<PathBuf>,
-    /// Command that prints the repository password
+    /// Command that prints the repository password [env: RUSSET_PASSWORD_COMMAND]
     #[arg(long, global = true, value_name = "CMD")]
     pub(super) password_command: Option<String>,
     /// File that holds the 24 words of the recovery key, used instead of the password
@@ -183,7 +189,7 @@ pub(super) struct Pair {
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// Backup folders, or folders that hold several; none: where Finder and iTunes keep them
+    /// Backup folders, or folders that hold some one or two levels below; none: where Finder and iTunes keep them
     pub(super) dirs: Vec<PathBuf>,
     /// Without DIR: take all backups that are found
     #[arg(long)]
@@ -282,7 +288,7 @@ pub(super) struct Prune {
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = super::format::parse_share)]
     pub(super) max_unused: f64,
     /// First give up interrupted backups of phones, and what was received for them
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(long)]
     pub(super) drop_drafts: bool,
     /// Only say what would be done
     #[arg(short = 'n', long)]

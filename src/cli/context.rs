@@ -1,8 +1,9 @@
 //! What every command needs: where the repository is, its password, and whom to tell.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use russet_store::config::Purpose;
+use russet_store::repository::RepositoryError;
 use russet_store::seal::{Password, SlotSecret};
 
 use super::args::Global;
@@ -10,7 +11,10 @@ use super::failure::{Failure, code};
 use super::progress::Progress;
 use super::settings::{self, PasswordSource, Settings};
 use super::{output, secret};
-use crate::ops::open::{OpenOptions, Opened, open};
+use crate::ops::open::{OpenError, OpenOptions, Opened, open};
+
+/// How often a person may type a password before the program gives up.
+const ATTEMPT_COUNT_MAX: u32 = 3;
 
 /// The global options, made up from arguments, environment and configuration.
 pub(super) struct Context {
@@ -20,20 +24,24 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(global: Global) -> Result<Self, Failure> {
-        let settings = settings::read(settings::path().as_deref())?;
+    pub(super) fn new(global: Global, settings: Settings) -> Self {
         let progress = Progress::new(global.json, global.quiet, global.no_progress, global.verbose);
-        Ok(Self { global, settings, progress })
+        Self { global, settings, progress }
     }
 
     pub(super) fn json(&self) -> bool {
         self.global.json
     }
 
+    /// What names the repository; an empty word names none, as a variable set to nothing does.
+    fn named(&self) -> Option<&str> {
+        let given = self.global.repo.as_deref().filter(|repo| !repo.is_empty());
+        given.or(self.settings.default_repo.as_deref())
+    }
+
     /// Where the repository is: an argument, the environment, or the configuration's default.
     pub(super) fn location(&self) -> Result<PathBuf, Failure> {
-        let named = self.global.repo.as_deref().or(self.settings.default_repo.as_deref());
-        let named = named.ok_or_else(|| {
+        let named = self.named().ok_or_else(|| {
             Failure::new(code::USAGE, "no repository was named")
                 .next("use `--repo FOLDER`, or set RUSSET_REPOSITORY")
         })?;
@@ -50,43 +58,56 @@ impl Context {
     }
 
     fn password_source(&self) -> Option<&PasswordSource> {
-        let named = self.global.repo.as_deref().or(self.settings.default_repo.as_deref())?;
-        self.settings.repo.get(named)?.password.as_ref()
+        self.settings.repo.get(self.named()?)?.password.as_ref()
     }
 
     /// The password: flag, then environment, then configuration, then the terminal.
     pub(super) fn password(&self, prompt: &str, twice: bool) -> Result<Password, Failure> {
+        match self.given_password()? {
+            Some(password) => Ok(password),
+            None => secret::ask(prompt, twice),
+        }
+    }
+
+    /// The password, unless a person must be asked for it.
+    fn given_password(&self) -> Result<Option<Password>, Failure> {
+        let of_file = |path: &Path| -> Result<Option<Password>, Failure> {
+            Ok(Some(Password::from_file(&secret::read_file(path, "password file")?)?))
+        };
+        let of_command = |command: &str| secret::run_command(command).map(Some);
         if let Some(path) = &self.global.password_file {
-            return Ok(Password::from_file(&secret::read_file(path)?)?);
+            return of_file(path);
         }
         if let Some(command) = &self.global.password_command {
-            return secret::run_command(command);
+            return of_command(command);
         }
-        if let Some(path) = std::env::var_os("RUSSET_PASSWORD_FILE") {
-            return Ok(Password::from_file(&secret::read_file(PathBuf::from(path).as_path())?)?);
+        if let Some(path) = settings::variable("RUSSET_PASSWORD_FILE") {
+            return of_file(Path::new(&path));
         }
-        if let Some(command) = std::env::var_os("RUSSET_PASSWORD_COMMAND") {
-            return secret::run_command(&command.to_string_lossy());
+        if let Some(command) = settings::variable("RUSSET_PASSWORD_COMMAND") {
+            return of_command(&command.to_string_lossy());
         }
-        if let Ok(text) = std::env::var("RUSSET_PASSWORD") {
+        if let Ok(text) = std::env::var("RUSSET_PASSWORD")
+            && !text.is_empty()
+        {
             output::note(
                 "warning: a password in RUSSET_PASSWORD can be seen by other programs; a file is safer",
             );
             let text = zeroize::Zeroizing::new(text);
-            return Ok(Password::new(&text)?);
+            return Ok(Some(Password::new(&text)?));
         }
         match self.password_source() {
-            Some(PasswordSource::File(path)) => Ok(Password::from_file(&secret::read_file(path)?)?),
-            Some(PasswordSource::Command(command)) => secret::run_command(command),
-            Some(PasswordSource::Prompt) | None => secret::ask(prompt, twice),
+            Some(PasswordSource::File(path)) => of_file(path),
+            Some(PasswordSource::Command(command)) => of_command(command),
+            Some(PasswordSource::Prompt) | None => Ok(None),
         }
     }
 
-    /// What opens the repository.
-    pub(super) fn secret(&self) -> Result<SlotSecret, Failure> {
+    /// What opens the repository, unless a person must be asked for it.
+    fn given_secret(&self) -> Result<Option<SlotSecret>, Failure> {
         match &self.global.recovery_file {
-            Some(path) => secret::recovery_file(path),
-            None => Ok(SlotSecret::Password(self.password("Repository password", false)?)),
+            Some(path) => secret::recovery_file(path).map(Some),
+            None => Ok(self.given_password()?.map(SlotSecret::Password)),
         }
     }
 
@@ -117,6 +138,19 @@ impl Context {
         let options = self.open_options()?;
         // Whether there is a repository is found out before anybody is asked for a password.
         let _found = crate::ops::open::backend(&options)?;
-        Ok(open(&options, &self.secret()?, purpose, exclusive, &self.progress)?)
+        if let Some(given) = self.given_secret()? {
+            return Ok(open(&options, &given, purpose, exclusive, &self.progress)?);
+        }
+        let mut left = ATTEMPT_COUNT_MAX;
+        loop {
+            let typed = SlotSecret::Password(secret::ask("Repository password", false)?);
+            left -= 1;
+            match open(&options, &typed, purpose, exclusive, &self.progress) {
+                Err(OpenError::Repository(RepositoryError::WrongSecret { .. })) if left > 0 => {
+                    output::note("That is not the password of this repository. Try again.");
+                }
+                other => return Ok(other?),
+            }
+        }
     }
 }

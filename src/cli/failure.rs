@@ -124,15 +124,31 @@ impl Failure {
     /// Tells it and gives the exit code.
     pub(super) fn report(&self, json: bool) -> ExitCode {
         if json && !self.silent {
-            let body = serde_json::json!({
-                "code": self.code, "what": self.what, "causes": self.causes, "next": self.next,
-            });
-            let _ = output::message("error", body);
+            let _ = output::message("error", self.json());
         }
         if !self.silent {
             output::note(&self.text());
         }
         ExitCode::from(self.code)
+    }
+
+    /// What a machine is told of it.
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "code": self.code, "what": self.what, "causes": self.causes, "next": self.next,
+        })
+    }
+
+    /// Tells of one of several things that failed while others went on.
+    pub(super) fn tell_of(&self, item: &str, json: bool) -> Result<(), Self> {
+        if !json {
+            return Ok(());
+        }
+        let mut body = self.json();
+        if let Some(map) = body.as_object_mut() {
+            map.insert("item".to_owned(), item.into());
+        }
+        output::message("error", body)
     }
 
     pub(super) fn text(&self) -> String {
@@ -375,7 +391,7 @@ impl From<FolderError> for Failure {
         let next = match &error {
             FolderError::Missing { .. } => "is the path right, and the drive connected?".to_owned(),
             FolderError::NotABackup { .. } => {
-                "name the folder that holds Manifest.db (its name is the phone's UDID), or the folder above it".to_owned()
+                "name the folder that holds Manifest.db (its name is the phone's UDID), or a folder one or two above it".to_owned()
             }
             FolderError::Forbidden { .. } if cfg!(target_os = "macos") => {
                 "grant Full Disk Access to the program you type in (System Settings › Privacy & Security › Full Disk Access), then run it again".to_owned()

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::Cli;
+use args::{Cli, Command, Config};
 use context::Context;
 use failure::Failure;
 
@@ -40,6 +40,14 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<u8, Failure> {
     stop::listen();
-    let context = Context::new(cli.global)?;
+    let read = settings::read(settings::path().as_deref());
+    let settings = match &cli.command {
+        // They need nothing of the file, and help to find out what is wrong with it.
+        Command::Version | Command::Completions(_) | Command::Config(Config::Path) => {
+            read.unwrap_or_default()
+        }
+        _ => read?,
+    };
+    let context = Context::new(cli.global, settings);
     commands::run(&context, cli.command)
 }

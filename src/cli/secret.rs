@@ -16,13 +16,10 @@ use crate::apple::PhonePassword;
 
 const FILE_LEN_MAX: u64 = 1 << 20;
 
-/// Reads a small secret file.
-pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// Reads a small secret file; `what` is what it is called where it cannot be read.
+pub(super) fn read_file(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |error: io::Error| {
-        Failure::new(
-            code::USAGE,
-            format!("could not read the password file {}: {error}", path.display()),
-        )
+        Failure::new(code::USAGE, format!("could not read the {what} {}: {error}", path.display()))
     };
     let mut bytes = Zeroizing::new(Vec::new());
     File::open(path).map_err(failed)?.take(FILE_LEN_MAX).read_to_end(&mut bytes).map_err(failed)?;
@@ -83,7 +80,7 @@ pub(super) fn ask_for_phone(prompt: &str) -> Result<Option<PhonePassword>, Failu
 
 /// Reads the password of an encrypted backup from a file.
 pub(super) fn phone_password_file(path: &Path) -> Result<PhonePassword, Failure> {
-    let password = PhonePassword::from_file(&read_file(path)?);
+    let password = PhonePassword::from_file(&read_file(path, "iPhone backup password file")?);
     if password.is_empty() {
         return Err(Failure::new(code::USAGE, format!("{} holds no password", path.display())));
     }
@@ -92,7 +89,7 @@ pub(super) fn phone_password_file(path: &Path) -> Result<PhonePassword, Failure>
 
 /// Reads the 24 words from a file.
 pub(super) fn recovery_file(path: &Path) -> Result<SlotSecret, Failure> {
-    let bytes = read_file(path)?;
+    let bytes = read_file(path, "recovery file")?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(code::USAGE, format!("{} is not text", path.display())))?;
     Ok(SlotSecret::Recovery(RecoveryKey::parse(text)?))

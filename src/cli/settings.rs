@@ -3,6 +3,7 @@
 //! Invariant: no secret ever stands in it; a name that is not known is an error that suggests the nearest one.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use etcetera::{BaseStrategy, choose_base_strategy};
@@ -43,9 +44,14 @@ pub(super) enum PasswordSource {
     Command(String),
 }
 
+/// A variable of the environment; one set to nothing counts as not set.
+pub(super) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 /// Where the file is looked for.
 pub(super) fn path() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("RUSSET_CONFIG") {
+    if let Some(path) = variable("RUSSET_CONFIG") {
         return Some(PathBuf::from(path));
     }
     Some(choose_base_strategy().ok()?.config_dir().join("russet").join("russet.toml"))

@@ -49,6 +49,15 @@ impl Check {
     }
 }
 
+const SYSTEM: &str = if cfg!(target_os = "linux") {
+    "linux"
+} else if cfg!(target_os = "macos") {
+    "macos"
+} else if cfg!(windows) {
+    "windows"
+} else {
+    "another"
+};
 /// This was written in 2026: a clock that shows an earlier year is wrong.
 const YEAR_MIN: i16 = 2026;
 /// Apple's agent wants room to prepare a backup.
@@ -59,13 +68,8 @@ const DRIVE_FREE_LEN_MIN: u64 = 10 << 30;
 
 /// The program, the system and its clock.
 #[must_use]
-pub fn computer(now: jiff::Timestamp) -> Vec<Check> {
-    let version = format!(
-        "russet {} on {} {}",
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::OS,
-        std::env::consts::ARCH
-    );
+pub fn computer(now: jiff::Timestamp, system: &str) -> Vec<Check> {
+    let version = format!("russet {} on {system}", env!("CARGO_PKG_VERSION"));
     let year = now.to_zoned(jiff::tz::TimeZone::UTC).year();
     let clock = if (YEAR_MIN..2100).contains(&year) {
         Check::new("clock", Health::Good, format!("{}", now.strftime("%Y-%m-%d %H:%M UTC")))
@@ -86,7 +90,7 @@ pub fn phones(muxer: &Muxer) -> Vec<Check> {
     let attached = match muxer.list() {
         Ok(attached) => attached,
         Err(error) => {
-            let next = match (&error, std::env::consts::OS) {
+            let next = match (&error, SYSTEM) {
                 (ConnectError::NoMuxer { .. }, "linux") => {
                     "install it: `apt install usbmuxd`; it is started when an iPhone is plugged in"
                 }
@@ -265,7 +269,8 @@ mod tests {
 
     #[test]
     fn a_clock_of_another_century_is_bad() {
-        let health = |secs| computer(jiff::Timestamp::from_second(secs).unwrap())[1].health;
+        let health =
+            |secs| computer(jiff::Timestamp::from_second(secs).unwrap(), "a system")[1].health;
         assert_eq!(health(0), Health::Bad);
         assert_eq!(health(1_790_000_000), Health::Good);
         assert_eq!(health(5_000_000_000), Health::Bad);

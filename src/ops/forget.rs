@@ -101,6 +101,15 @@ pub fn check_pins(snapshots: &[Snapshot]) -> Result<(), ForgetError> {
     }
 }
 
+/// What becomes of interrupted backups in a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drafts {
+    /// What they need stays.
+    Keep,
+    /// They are about to be given up: nothing is kept for them.
+    GiveUp,
+}
+
 /// Finds out what prune would do.
 ///
 /// # Errors
@@ -109,6 +118,7 @@ pub fn plan(
     repository: &Repository,
     without: &[RecordId],
     unused_share_max: f64,
+    kept: Drafts,
     observer: &dyn Observer,
 ) -> Result<SweepPlan, ForgetError> {
     repository.config(Purpose::Check)?;
@@ -122,10 +132,16 @@ pub fn plan(
     if let Some(first) = missing.first() {
         return Err(ForgetError::MissingRecords { count: missing.len(), first: *first });
     }
-    let (drafts, odd_count) = draft::all(repository);
-    if odd_count > 0 {
-        return Err(ForgetError::Drafts { count: odd_count });
-    }
+    let drafts = match kept {
+        Drafts::GiveUp => Vec::new(),
+        Drafts::Keep => {
+            let (drafts, odd_count) = draft::all(repository);
+            if odd_count > 0 {
+                return Err(ForgetError::Drafts { count: odd_count });
+            }
+            drafts
+        }
+    };
     let kept: Vec<&Snapshot> = snapshots.iter().filter(|s| !without.contains(&s.id)).collect();
     let needed = mark(repository, &kept, &drafts, observer)?;
     Ok(sweep::plan(repository, &needed, unused_share_max)?)
@@ -171,6 +187,13 @@ fn mark(
     needed.extend(walk.trees);
     needed.extend(walk.data);
     Ok(needed)
+}
+
+/// How many interrupted backups there are, understood or not.
+#[must_use]
+pub fn draft_count(repository: &Repository) -> u64 {
+    let (drafts, lost) = repository.drafts();
+    (drafts.len() + lost.len()) as u64
 }
 
 /// Gives up every interrupted backup, understood or not, and says how many there were.

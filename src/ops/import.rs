@@ -72,6 +72,8 @@ pub enum Outcome {
     Would {
         /// When it was made, Unix seconds.
         backup_time: i64,
+        /// What the phone is called, if the folder says it.
+        device: Option<String>,
     },
 }
 
@@ -223,16 +225,18 @@ fn import_one(
     let of_phone = |s: &&Snapshot| s.record.udid == folder.udid.as_str();
     let parent = snapshots.iter().filter(of_phone).rfind(|s| s.record.backup_time <= time);
     if options.dry_run {
-        return Ok(Outcome::Would { backup_time: time });
+        let device = folder.info.as_ref().and_then(|info| info.device_name.clone());
+        return Ok(Outcome::Would { backup_time: time, device });
     }
     let uuid = folder.status.as_ref().and_then(|s| s.uuid.clone());
     let of_then = |s: &&Snapshot| s.record.backup_time == time && s.record.status_uuid == uuid;
     let then: Vec<&Snapshot> = snapshots.iter().filter(of_phone).filter(of_then).collect();
     if matches!(lock, Lock::Kept(_))
         && !options.force
-        && let Some(snapshot) = opened_before(&opened.repository, &then, folder, stop)
+        && let Some(known) = opened_before(&opened.repository, &then, folder, stop)
     {
-        return Ok(Outcome::Known { snapshot });
+        label_known(opened, known, options, observer)?;
+        return Ok(Outcome::Known { snapshot: known.id });
     }
     let writer = opened.writer()?;
     let session = Session::begin(&opened.repository, None)?.doubting(options.force);
@@ -241,6 +245,8 @@ fn import_one(
     let same = |s: &&Snapshot| s.record.tree == taken.root;
     if let Some(known) = then.into_iter().find(same) {
         settle(&session, observer)?;
+        drop(session);
+        label_known(opened, known, options, observer)?;
         return Ok(Outcome::Known { snapshot: known.id });
     }
     if stop() {
@@ -274,14 +280,40 @@ fn settle(session: &Session<'_>, observer: &dyn Observer) -> Result<(), SessionE
 
 /// The snapshot that holds the same folder opened. Its ciphertext has nothing in common with what is stored: looked at first, it
 /// need not be stored beside it.
-fn opened_before(
+fn opened_before<'s>(
     repository: &Repository,
-    then: &[&Snapshot],
+    then: &[&'s Snapshot],
     folder: &BackupFolder,
     stop: &dyn Fn() -> bool,
-) -> Option<RecordId> {
-    let mut known = then.iter().filter(|s| s.record.counts.opened > 0);
-    known.find(|s| is_same(repository, s.record.tree, &folder.path, stop)).map(|s| s.id)
+) -> Option<&'s Snapshot> {
+    let mut known = then.iter().copied().filter(|s| s.record.counts.opened > 0);
+    known.find(|s| is_same(repository, s.record.tree, &folder.path, stop))
+}
+
+/// What was asked for a new snapshot is said of the one that holds the folder already.
+fn label_known(
+    opened: &mut Opened,
+    known: &Snapshot,
+    options: &ImportOptions,
+    observer: &dyn Observer,
+) -> Result<(), ImportError> {
+    let state = &known.state;
+    let tags: Vec<String> =
+        options.tags.iter().filter(|tag| !state.tags.contains(*tag)).cloned().collect();
+    let note = options.note.clone().filter(|note| state.note.as_ref() != Some(note));
+    let pin = options.pin && !state.pinned;
+    if tags.is_empty() && note.is_none() && !pin {
+        return Ok(());
+    }
+    let given = [(!tags.is_empty(), "tags"), (note.is_some(), "note"), (pin, "pin")];
+    let given: Vec<&str> = given.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+    label(opened, known.id, &ImportOptions { tags, note, pin, ..ImportOptions::default() })?;
+    observer.remark(&format!(
+        "snapshot {}, which holds it already, was given what was asked: {}",
+        known.short_id(),
+        given.join(", ")
+    ));
+    Ok(())
 }
 
 fn label(

@@ -2,7 +2,7 @@
 //!
 //! Invariant: reads only; a part of a listing that cannot be read is a problem told, and the rest is shown.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
 
 use russet_store::ids::BlobId;
@@ -13,6 +13,12 @@ use crate::apple::{Category, Closing, FileKey, category};
 use crate::observe::Observer;
 use crate::snapshot::walk::{BlobWalk, TreeError, visit_chunks};
 use crate::snapshot::{Content, Entry, Snapshot, TreeWalk, What};
+
+/// Domains that are named of those that have a path.
+const DOMAIN_COUNT_MAX: usize = 5;
+
+/// What files are summed up as that no row of Apple's list names.
+pub const OWN_LISTS: &str = "The backup's own lists";
 
 /// Shows every entry whose path fits, in the order of the tree. Returns how many parts of the listing could not be read.
 pub fn entries(
@@ -46,11 +52,39 @@ pub fn shown_path(entry: &Entry) -> Vec<u8> {
 }
 
 fn fits(entry: &Entry, prefix: &str) -> bool {
-    let under = |path: &[u8]| {
-        let prefix = prefix.trim_end_matches('/').as_bytes();
-        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    };
-    under(&shown_path(entry)) || under(&entry.stored_path)
+    is_under(&shown_path(entry), prefix) || is_under(&entry.stored_path, prefix)
+}
+
+fn is_under(path: &[u8], prefix: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/').as_bytes();
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// The domains, a few at most, in which there is a path that was given without one.
+#[must_use]
+pub fn domains_with(repository: &Repository, snapshot: &Snapshot, path: &str) -> Vec<String> {
+    let path = path.trim_start_matches('/');
+    let mut domains = BTreeSet::new();
+    // What cannot be read was told by whoever looked for the path itself.
+    for entry in TreeWalk::new(repository, snapshot.record.tree).flatten() {
+        if !entry.domain.is_empty() && is_under(&entry.relative_path, path) {
+            domains.insert(String::from_utf8_lossy(&entry.domain).into_owned());
+        }
+        if domains.len() == DOMAIN_COUNT_MAX {
+            break;
+        }
+    }
+    domains.into_iter().collect()
+}
+
+/// Whether it is one of the folders 00 to ff that Apple keeps files in: no folder of the phone.
+#[must_use]
+pub fn is_shard(entry: &Entry) -> bool {
+    let is_hex = |byte: &u8| byte.is_ascii_hexdigit();
+    entry.domain.is_empty()
+        && matches!(entry.what, What::Directory)
+        && entry.stored_path.len() == 2
+        && entry.stored_path.iter().all(is_hex)
 }
 
 /// Finds the one file that a path names: `Domain/path`, the stored path, or the 40 digits of its file id.
@@ -205,7 +239,7 @@ pub fn by_category(
         match entry {
             Ok(Entry { what: What::File(content), domain, relative_path, .. }) => {
                 let name = if domain.is_empty() {
-                    "The backup's own lists"
+                    OWN_LISTS
                 } else {
                     Category::name(category(&domain, &relative_path))
                 };

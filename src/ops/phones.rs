@@ -6,12 +6,14 @@ pub use crate::capture::device::connect::{
     Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, pair,
 };
 
+use crate::snapshot::select::folded;
+
 /// Whether a word means this phone: its name, whole and in any case, or the beginning of its UDID, dash or not.
 #[must_use]
 pub fn matches(word: &str, attached: &Attached, name: Option<&str>) -> bool {
     let plain = |text: &str| text.replace('-', "").to_lowercase();
     let udid_begins = word.len() >= 4 && plain(&attached.udid).starts_with(&plain(word));
-    udid_begins || name.is_some_and(|name| name.to_lowercase() == word.to_lowercase())
+    udid_begins || name.is_some_and(|name| folded(name) == folded(word))
 }
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ mod tests {
         };
         let is = |word: &str| matches(word, &attached, Some("Blue iPhone"));
         assert!(is("blue iphone") && is("00008110-000a") && is("00008110000A1B"));
+        assert!(matches("owner's phone", &attached, Some("Owner\u{2019}s Phone")));
         assert!(!is("blue") && !is("000") && !is("00008111") && !is(""));
     }
 }

@@ -319,7 +319,7 @@ fn check_snapshot(
     let mut hit = Hit {
         snapshot: snapshot.short_id(),
         device: snapshot.device_name().to_owned(),
-        time: snapshot.time(),
+        time: snapshot.record.backup_time,
         files: Vec::new(),
         file_count: 0,
         listing_count: 0,

@@ -5,6 +5,7 @@
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use unicode_normalization::UnicodeNormalization;
 
 use super::Snapshot;
 
@@ -17,6 +18,9 @@ pub enum SelectError {
     /// None fits.
     #[error("no snapshot fits \"{0}\"")]
     None(String),
+    /// One digit.
+    #[error("\"{0}\" is too short: an id is named by two of its first digits or more")]
+    Short(String),
     /// Several ids begin so.
     #[error("\"{word}\" fits several snapshots: {}", ids.join(", "))]
     Several {
@@ -70,7 +74,10 @@ pub fn select<'s>(
     if let Some(date) = date_of(which) {
         let end = date.tomorrow().unwrap_or(date).to_zoned(zone.clone());
         let end = end.map_or(i64::MAX, |z| z.timestamp().as_second());
-        let before: Vec<_> = of_device.into_iter().filter(|s| s.time() < end).collect();
+        // The date that lists show, so that what is typed off a list means what it shows.
+        let mut before: Vec<_> =
+            of_device.into_iter().filter(|s| s.record.backup_time < end).collect();
+        before.sort_by_key(|s| s.record.backup_time);
         return latest(&before, 0, now).ok_or_else(|| SelectError::None(word.to_owned()));
     }
     by_id(&of_device, which, word)
@@ -104,7 +111,10 @@ fn by_id<'s>(
     word: &str,
 ) -> Result<&'s Snapshot, SelectError> {
     let lower = id.to_ascii_lowercase();
-    let is_hex = lower.len() >= 2 && lower.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_hex = !lower.is_empty() && lower.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_hex && lower.len() == 1 {
+        return Err(SelectError::Short(word.to_owned()));
+    }
     let fits = |s: &&&Snapshot| is_hex && s.id.to_string().starts_with(&lower);
     let found: Vec<_> = snapshots.iter().filter(fits).collect();
     match found.as_slice() {
@@ -117,6 +127,26 @@ fn by_id<'s>(
     }
 }
 
+/// A name as it is compared: iOS writes a curly apostrophe where a keyboard has a straight one, and accents come composed or
+/// apart.
+#[must_use]
+pub fn folded(name: &str) -> String {
+    let straight = |c: char| match c {
+        '\u{2018}' | '\u{2019}' | '\u{02bc}' | '\u{2032}' => '\'',
+        '\u{a0}' => ' ',
+        other => other,
+    };
+    name.chars().map(straight).flat_map(char::to_lowercase).nfc().collect()
+}
+
+/// A phone as it is offered: its name, and as much of its UDID as is seldom shared.
+fn named(name: &str, udid: &str) -> String {
+    // Newer UDIDs begin with eight digits that all phones of a model share.
+    let end = if udid.contains('-') { 13 } else { 8 };
+    let begin: String = udid.chars().take(end).collect();
+    format!("{name} ({begin}…)")
+}
+
 /// The snapshots of one phone, chosen by name or the beginning of its UDID.
 ///
 /// # Errors
@@ -125,8 +155,8 @@ pub fn of_device<'s>(
     snapshots: &'s [Snapshot],
     device: &str,
 ) -> Result<Vec<&'s Snapshot>, SelectError> {
-    let wanted = device.to_lowercase();
-    let by_name = |s: &&Snapshot| s.device_name().to_lowercase() == wanted;
+    let wanted = folded(device);
+    let by_name = |s: &&Snapshot| folded(s.device_name()) == wanted;
     let by_udid =
         |s: &&Snapshot| !wanted.is_empty() && s.record.udid.to_lowercase().starts_with(&wanted);
     let mut found: Vec<&Snapshot> = snapshots.iter().filter(by_name).collect();
@@ -140,7 +170,7 @@ pub fn of_device<'s>(
         1 => Ok(found),
         0 => {
             let mut known: Vec<String> =
-                snapshots.iter().map(|s| s.device_name().to_owned()).collect();
+                snapshots.iter().map(|s| named(s.device_name(), &s.record.udid)).collect();
             known.sort_unstable();
             known.dedup();
             Err(SelectError::NoDevice { name: device.to_owned(), known })
@@ -215,10 +245,33 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_told_by_any_apostrophe_case_and_form_of_accents() {
+        assert_eq!(folded("Café\u{2019}s iPhone"), folded("cafe\u{301}'S IPHONE"));
+        let mut all = some();
+        all[0].record.device.name = Some("Owner\u{2019}s\u{a0}iPhone".to_owned());
+        let found = of_device(&all, "owner's iphone").unwrap();
+        assert_eq!(found.len(), 1);
+        let known = of_device(&all, "nobody").unwrap_err().to_string();
+        assert!(known.contains("Old iPad (bb02…)"), "{known}");
+    }
+
+    #[test]
     fn a_date_is_the_last_on_or_before_that_day() {
         assert_eq!(chosen("1970-01-12"), Ok(0xa2));
         assert_eq!(chosen("1970-01-13"), Ok(0xb3));
         assert!(matches!(chosen("1970-01-02"), Err(SelectError::None(_))));
+    }
+
+    #[test]
+    fn a_date_means_the_date_that_lists_show_not_when_a_phone_was_read_to_its_end() {
+        let mut all = some();
+        let usb = &mut all[2];
+        usb.record.kind = "usb".to_owned();
+        usb.record.captured = 13 * DAY + 1;
+        let chosen =
+            |word| select(&all, word, &TimeZone::UTC, 20 * DAY).map(|s| s.id.as_bytes()[0]);
+        assert_eq!(chosen("1970-01-13"), Ok(0xb3));
+        assert_eq!(chosen("1970-01-12"), Ok(0xa2));
     }
 
     #[test]
@@ -239,7 +292,7 @@ mod tests {
     #[test]
     fn an_id_that_fits_two_chooses_none_and_names_both() {
         assert_eq!(chosen("A2"), Ok(0xa2));
-        assert!(matches!(chosen("a"), Err(SelectError::None(_))));
+        assert_eq!(chosen("a"), Err(SelectError::Short("a".to_owned())));
         let mut all = some();
         all[1].id = RecordId::decode({
             let mut id = [0xa1; 32];

@@ -132,7 +132,7 @@ pub enum RepositoryError {
         unusable: usize,
     },
     /// The secret opens no keyslot.
-    #[error("wrong {secret} (keyslots tried: {tried})")]
+    #[error("wrong {secret}")]
     WrongSecret {
         /// Kind of secret.
         secret: &'static str,
@@ -203,6 +203,7 @@ pub struct Repository {
     config: Option<Config>,
     master: Secret,
     slot: RecordId,
+    slot_label: String,
     id_keys: IdKeys,
     data_keys: DataKeys,
     inventory: Mutex<Inventory>,

@@ -68,12 +68,16 @@ fn a_snapshot_is_chosen_by_latest_date_phone_or_id() {
         shelf.assert_means(id, number);
         shelf.assert_means(&id[..12].to_uppercase(), number);
     }
+    shelf.repository.run(&["ls", &shelf.ids[0][..1]]).code(1).says(&["two of its first digits"]);
     for word in ["latest~9", "2020-01-01", "20260105", "zzzz", "latest~-1", "", "Old iPad@zz"] {
         let ran = shelf.repository.run(&["ls", word]).code(1);
         ran.says(&["no snapshot fits", "next: `russet snapshots` lists what there is"]);
     }
     let ran = shelf.repository.run(&["ls", "Red@latest"]).code(1);
-    ran.says(&["a phone called \"Red\"", "Old iPad, Test iPhone"]);
+    ran.says(&[
+        "a phone called \"Red\"",
+        "Old iPad (00008020-00AA…), Test iPhone (00008110-0001…)",
+    ]);
     shelf.repository.run(&["ls", "00008@latest"]).code(1).says(&[
         "fits several phones",
         IPAD,
@@ -111,6 +115,9 @@ fn what_is_said_about_a_snapshot_is_kept_and_taken_back() {
     assert_eq!(of("pinned"), false);
     assert_eq!(of("tags"), serde_json::json!([]));
     assert!(matches!(of("note").as_str(), None | Some("")), "{}", of("note"));
+    shelf.repository.run(&["tag", "latest", "nosuch", "--remove"]).code(1).says(&["no tag"]);
+    let none = shelf.repository.run(&["snapshots", "--tag", "nosuch"]).code(0);
+    assert_eq!(none.says(&["There is no snapshot with the tag \"nosuch\"."]).stdout, "");
     shelf.repository.run(&["tag", "latest", ""]).code(2).says(&["a tag is a word"]);
     shelf.repository.run(&["tag", "latest", "a\nb"]).code(2);
     shelf.repository.run(&["note", "latest", &"n".repeat(10_001)]).code(2).says(&["10,000 bytes"]);
@@ -125,6 +132,45 @@ fn an_import_can_be_tagged_noted_and_pinned_at_once() {
     let snapshot = &repository.snapshots()[0];
     assert_eq!(snapshot["tags"], serde_json::json!(["a", "b"]));
     assert_eq!((&snapshot["note"], &snapshot["pinned"]), (&"n".into(), &true.into()));
+}
+
+#[test]
+fn what_is_asked_for_a_folder_that_is_archived_already_is_said_of_its_snapshot() {
+    let repository = TestRepository::new();
+    let folder = fake().write_to(repository.folder("a"));
+    repository.ok(&["import", "--tag", "a", text(&folder)]);
+    let again = ["import", "--tag", "a", "--tag", "b", "--note", "n", "--pin", text(&folder)];
+    repository.run(&again).code(0).says(&["was given what was asked: tags, note, pin"]);
+    let snapshot = &repository.snapshots()[0];
+    assert_eq!(snapshot["tags"], serde_json::json!(["a", "b"]));
+    assert_eq!((&snapshot["note"], &snapshot["pinned"]), (&"n".into(), &true.into()));
+    assert!(!repository.run(&again).code(0).stderr.contains("was given"));
+    repository.assert_sound();
+}
+
+#[test]
+fn a_restore_says_how_the_folder_gets_onto_a_phone() {
+    let repository = TestRepository::new();
+    repository.import(&fake().write_to(repository.folder("a")));
+    let target = repository.folder("target");
+    let args = ["restore", "latest", "--target", text(&target)];
+    let first = repository.ok(&args);
+    assert!(first.contains("To put it onto a phone") && !first.contains("must be called"));
+    let second = repository.ok(&args);
+    assert!(second.contains(&format!("must be called {UDID}.")), "{second}");
+    let readme = include_str!("../../README.md");
+    assert!(first.contains("\"Back onto a phone\"") && readme.contains("## Back onto a phone\n"));
+}
+
+#[test]
+fn variables_that_are_set_to_nothing_count_as_not_set() {
+    let repository = TestRepository::new();
+    let mut command = repository.command(&["snapshots"]);
+    command.env("RUSSET_REPOSITORY", "");
+    run(command).code(2).says(&["no repository was named"]);
+    let mut command = repository.command(&["snapshots"]);
+    command.env("RUSSET_PASSWORD_FILE", "").env("RUSSET_PASSWORD_COMMAND", "");
+    run(command).code(2).says(&["no repository password was given"]);
 }
 
 #[test]
@@ -153,6 +199,13 @@ fn ls_shows_paths_sizes_and_categories() {
     assert_eq!(ls(&["HomeDomain/Library/"]).lines().count(), 2);
     let ran = shelf.repository.run(&["ls", "latest", "HomeDomain/Lib"]).code(1);
     ran.says(&["has nothing below \"HomeDomain/Lib\"", "told apart by case"]);
+    for command in ["ls", "cat"] {
+        let ran = shelf.repository.run(&[command, "latest", "Media/w2.JPG"]).code(1);
+        ran.says(&["next: a path begins with its domain: \"CameraRollDomain/Media/w2.JPG\""]);
+    }
+    let place = |wanted: &str| all.lines().position(|line| line == wanted).unwrap();
+    assert!(place("HomeDomain/Library/a.db") < place("Manifest.db"), "{all}");
+    assert!(all.lines().all(|line| line.len() != 2), "{all}");
     let long = ls(&["--long", "CameraRollDomain/Media/w2.JPG"]);
     assert!(long.contains("120000  2026-01-04 00:20  CameraRollDomain/Media/w2.JPG"), "{long}");
     let categories = ls(&["--categories"]);
@@ -161,6 +214,46 @@ fn ls_shows_paths_sizes_and_categories() {
     let entry = entries.iter().find(|e| e["path"] == "Library/a.db").unwrap();
     assert_eq!(entry["len"], 5);
     assert_eq!(entry["blake3"], blake3::hash(b"alpha").to_hex().as_str());
+}
+
+#[test]
+fn an_encrypted_snapshot_says_so_and_that_its_files_are_hidden() {
+    let repository = TestRepository::new();
+    let password = "phone".to_owned();
+    let encryption = russet_testkit::Encryption::Password { password, iterations: 1000 };
+    repository.import(&fake().encryption(encryption).write_to(repository.folder("a")));
+    let list = repository.ok(&["snapshots"]);
+    assert!(list.contains("  encrypted unchecked\n"), "{list}");
+    let sums = repository.run(&["ls", "latest", "--categories"]).code(0);
+    assert!(sums.stdout.contains("Encrypted by Apple"), "{}", sums.stdout);
+    sums.says(&["only its iPhone backup password tells"]);
+}
+
+#[test]
+fn what_ends_for_a_machine_ends_with_a_summary_and_failures_have_all_their_parts() {
+    let shelf = Shelf::new();
+    let repository = &shelf.repository;
+    let summary = |args: &[&str]| repository.run(&[args, &["--json"]].concat()).code(0).summary();
+    assert_eq!(summary(&["forget", "-n", "latest"])["forgotten_count"], 0);
+    assert_eq!(summary(&["forget", "--yes", "latest"])["forgotten_count"], 1);
+    assert_eq!(summary(&["prune", "-n", "--drop-drafts"])["dry_run"], true);
+    assert!(summary(&["prune"])["freed_len"].as_u64().unwrap() > 0);
+    let error = repository.run(&["import", "--json", "/nonexistent"]).code(1).messages().remove(0);
+    assert_eq!(error["item"], "/nonexistent");
+    assert_eq!(error["what"], "there is no folder /nonexistent");
+    assert!(error["causes"].is_array() && error["next"].is_string(), "{error}");
+    assert!(repository.snapshots()[0]["counts"].get("stored_len").is_none());
+}
+
+#[test]
+fn help_shows_a_commands_own_options_before_those_of_all_commands() {
+    let help = run(bare(&["restore", "--help"])).code(0).stdout;
+    let place = |words: &str| help.find(words).unwrap_or_else(|| panic!("{words}: {help}"));
+    assert!(place("--target") < place("Global options:"), "{help}");
+    assert!(place("Global options:") < place("--password-file"), "{help}");
+    place("RUSSET_PASSWORD_FILE");
+    let all = run(bare(&["--help"])).code(0).stdout;
+    assert!(all.contains("RUSSET_CONFIG"), "{all}");
 }
 
 #[test]
@@ -242,9 +335,16 @@ fn a_configuration_file_names_repositories_and_their_passwords() {
     assert!(command(&["config", "show"]).code(0).stdout.contains("default-repo = \"attic\""));
     assert_eq!(command(&["config", "path"]).code(0).stdout.trim(), text(&path));
     assert!(command(&["config", "check"]).code(0).stdout.contains("good"));
+    fs::write(&path, written.replace("= \"attic\"", "= \"atic\"")).unwrap();
+    let ran = command(&["config", "check"]).code(2);
+    ran.says(&["\"atic\"", "nor a folder", "there are: attic"]);
     fs::write(&path, "defaultrepo = 1\n").unwrap();
     let ran = command(&["config", "check"]).code(2);
     ran.says(&[text(&path), "cannot be understood", "default-repo", "next: correct that file"]);
+    for args in [&["version"][..], &["completions", "bash"], &["config", "path"]] {
+        command(args).code(0);
+    }
+    command(&["snapshots"]).code(2);
 }
 
 #[test]
@@ -360,6 +460,29 @@ fn passwords_are_added_changed_and_removed_and_the_last_one_stays() {
     fs::copy(&new, &old).unwrap();
     repository.assert_restores("latest", &folder);
     repository.assert_sound();
+}
+
+#[test]
+fn key_list_tells_kinds_and_the_label_of_the_one_that_opened() {
+    let repository = TestRepository::new();
+    let new = repository.beside("new");
+    fs::write(&new, "another").unwrap();
+    repository.run(&["key", "add"]).code(2).says(&["next: use `--new-password-file FILE`"]);
+    let added =
+        repository.ok(&["key", "add", "--label", "laptop", "--new-password-file", text(&new)]);
+    assert!(added.contains("called \"laptop\""), "{added}");
+    let args = ["--password-file", text(&new), "key", "list"];
+    assert!(repository.ok(&args).contains("\"laptop\"  ← opened it now"));
+    let list = repository.run(&[&args[..], &["--json"]].concat()).code(0).messages();
+    let kinds: Vec<_> = list.iter().map(|m| m["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "password").count(), 2);
+    assert!(kinds.contains(&"recovery key"));
+    for slot in &list {
+        let label =
+            if slot["opened_this"] == true { "laptop".into() } else { serde_json::Value::Null };
+        assert_eq!(slot["label"], label);
+    }
+    assert!(repository.ok(&["key", "test"]).contains("(\"password\") opens"));
 }
 
 #[test]

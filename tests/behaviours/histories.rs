@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use russet::observe::Collecting;
-use russet::ops::forget::{forget, plan, prune};
+use russet::ops::forget::{Drafts, forget, plan, prune};
 use russet::ops::import::ImportOptions;
 use russet::ops::mark;
 use russet::ops::verify::{Depth, verify};
@@ -137,7 +137,7 @@ impl Life {
         let cache = self.cache();
         let (mut opened, _) = self.drive.open(&self.drive.repo(), cache, Purpose::Write).unwrap();
         let observer = Collecting::default();
-        let plan = plan(&opened.repository, &[], share, &observer).unwrap();
+        let plan = plan(&opened.repository, &[], share, Drafts::Keep, &observer).unwrap();
         prune(&mut opened, plan, &observer, &|| false).unwrap();
     }
 

@@ -103,8 +103,19 @@ fn a_dry_run_says_what_would_be_taken_and_writes_nothing() {
     let repository = TestRepository::new();
     let folder = fake().write_to(repository.folder("a"));
     let said = repository.ok(&["import", "-n", text(&folder)]);
-    assert!(said.contains("would be taken") && said.contains("2026-01-04"), "{said}");
+    assert!(said.contains("would be taken") && said.contains("Test iPhone, 2026-01-04"), "{said}");
     assert!(repository.snapshots().is_empty());
+}
+
+#[test]
+fn backups_are_found_two_levels_below_a_folder_and_no_deeper() {
+    let repository = TestRepository::new();
+    fake().write_to(repository.folder("drive/old phones"));
+    repository.run(&["import", text(&repository.beside("drive"))]).code(0);
+    assert_eq!(repository.snapshots().len(), 1);
+    fake().write_to(repository.folder("deep/one/two"));
+    let ran = repository.run(&["import", text(&repository.beside("deep"))]).code(1);
+    ran.says(&["is not a backup folder", "one or two above it"]);
 }
 
 #[test]

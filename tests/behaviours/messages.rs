@@ -51,7 +51,7 @@ fn wrong_password() {
     assert_says(
         &repository,
         &["snapshots"],
-        "error: wrong repository password (keyslots tried: 1)
+        "error: wrong repository password
   next: try again; `--recovery-file` opens it with the 24 words that were printed at init
 ",
     );
@@ -92,7 +92,7 @@ fn not_a_backup() {
         &repository,
         &["import", text(&folder)],
         "error: {dir}/photos is not a backup folder: it has neither Manifest.db nor Info.plist, Manifest.plist or Status.plist
-  next: name the folder that holds Manifest.db (its name is the phone's UDID), or the folder above it
+  next: name the folder that holds Manifest.db (its name is the phone's UDID), or a folder one or two above it
 ",
     );
 }

@@ -100,7 +100,8 @@ impl FolderError {
     }
 }
 
-/// Finds the backup folders that a path means: itself, or those in it.
+/// Finds the backup folders that a path means: itself, or those in it and in its folders. A folder is looked into two levels
+/// deep and no deeper: a drive full of files must not be read through, and a link must not lead in circles.
 ///
 /// # Errors
 /// It cannot be read, or there is nothing of a backup in it.
@@ -110,13 +111,11 @@ pub fn find_backups(path: &Path) -> Result<Vec<PathBuf>, FolderError> {
         return Ok(vec![path.to_path_buf()]);
     }
     let mut found = Vec::new();
-    for child in fs::read_dir(path).map_err(|e| FolderError::io(path, e))? {
-        let child = child.map_err(|e| FolderError::io(path, e))?.path();
-        let has_name =
-            child.file_name().and_then(|n| n.to_str()).and_then(FolderName::parse).is_some();
-        let is_dir = fs::metadata(&child).is_ok_and(|m| m.is_dir());
-        if is_dir && (has_name || look_at(&child).is_ok_and(|kind| is_backup(&kind))) {
+    for child in folders_in(path).map_err(|e| FolderError::io(path, e))? {
+        if means_backup(&child) {
             found.push(child);
+        } else if let Ok(below) = folders_in(&child) {
+            found.extend(below.into_iter().filter(|folder| means_backup(folder)));
         }
     }
     if found.is_empty() {
@@ -124,6 +123,23 @@ pub fn find_backups(path: &Path) -> Result<Vec<PathBuf>, FolderError> {
     }
     found.sort();
     Ok(found)
+}
+
+fn folders_in(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for child in fs::read_dir(path)? {
+        let child = child?.path();
+        if fs::metadata(&child).is_ok_and(|m| m.is_dir()) {
+            folders.push(child);
+        }
+    }
+    Ok(folders)
+}
+
+/// Named like a backup, or holding one.
+fn means_backup(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    name.and_then(FolderName::parse).is_some() || look_at(folder).is_ok_and(|kind| is_backup(&kind))
 }
 
 /// Any of Apple's four files makes it one; whether it is whole is another question.

@@ -9,12 +9,15 @@ use crate::cli::args::Doctor;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::plain;
-use crate::cli::output;
+use crate::cli::{output, settings};
 use crate::ops::doctor::{self, Check, Health};
 use crate::snapshot::record;
 
 pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
-    let mut checks = doctor::computer(jiff::Timestamp::now());
+    let mut checks = doctor::computer(
+        jiff::Timestamp::now(),
+        &format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+    );
     checks.extend(doctor::phones(&muxer()?));
     match context.location() {
         Ok(location) => {
@@ -61,7 +64,7 @@ fn repository(context: &Context) -> Check {
         || context.global.recovery_file.is_some()
         || ["RUSSET_PASSWORD_FILE", "RUSSET_PASSWORD_COMMAND", "RUSSET_PASSWORD"]
             .iter()
-            .any(|name| std::env::var_os(name).is_some());
+            .any(|name| settings::variable(name).is_some());
     if !given && !std::io::stdin().is_terminal() {
         return doctor::skipped("repository", "nobody gave its password");
     }

@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::format::{bytes, counted, moment, plain};
 use crate::cli::secret::confirm;
 use crate::cli::{output, stop};
-use crate::ops::forget;
+use crate::ops::forget::{self, Drafts};
 use crate::ops::open::Opened;
 use crate::snapshot::Snapshot;
 
@@ -27,7 +27,8 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
     }
     forget::check_pins(&snapshots)?;
     let ids: Vec<_> = snapshots.iter().map(|s| s.id).collect();
-    let plan = forget::plan(&opened.repository, &ids, UNUSED_SHARE, &context.progress);
+    let plan =
+        forget::plan(&opened.repository, &ids, UNUSED_SHARE, Drafts::Keep, &context.progress);
     context.progress.clear();
     for snapshot in &snapshots {
         let text = format!(
@@ -35,7 +36,7 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
             if args.dry_run { "would forget" } else { "forget" },
             snapshot.short_id(),
             plain(snapshot.device_name()),
-            moment(snapshot.time()),
+            moment(snapshot.record.backup_time),
             counted(snapshot.record.counts.files, "file"),
         );
         if context.json() {
@@ -55,6 +56,7 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
     }
     if args.dry_run {
         plan?;
+        done(context, json!({ "forgotten_count": 0, "dry_run": true }))?;
         return Ok(0);
     }
     confirm(
@@ -69,15 +71,23 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
     if !context.json() {
         output::line("Forgotten. `russet prune` gives back the space.")?;
     }
+    done(context, json!({ "forgotten_count": snapshots.len(), "dry_run": false }))?;
     Ok(0)
 }
 
 pub(super) fn prune(context: &Context, args: &Prune) -> Result<u8, Failure> {
     if args.dry_run {
         let opened = context.read()?;
-        let plan = forget::plan(&opened.repository, &[], args.max_unused, &context.progress)?;
+        let drafts = if args.drop_drafts { Drafts::GiveUp } else { Drafts::Keep };
+        let share = args.max_unused;
+        let plan = forget::plan(&opened.repository, &[], share, drafts, &context.progress)?;
         context.progress.clear();
+        if args.drop_drafts && !context.json() {
+            let count = counted(forget::draft_count(&opened.repository), "interrupted backup");
+            output::line(&format!("{count} would be given up"))?;
+        }
         tell(context, &plan, true)?;
+        done(context, json!({ "freed_len": plan.freed_len(), "dry_run": true }))?;
         return Ok(0);
     }
     let mut opened = context.write()?;
@@ -93,9 +103,10 @@ pub(super) fn prune(context: &Context, args: &Prune) -> Result<u8, Failure> {
 }
 
 fn sweep(context: &Context, opened: &mut Opened, share: f64) -> Result<u8, Failure> {
-    let plan = forget::plan(&opened.repository, &[], share, &context.progress)?;
+    let plan = forget::plan(&opened.repository, &[], share, Drafts::Keep, &context.progress)?;
     context.progress.clear();
     tell(context, &plan, false)?;
+    let freed_len = plan.freed_len();
     if plan.is_empty() {
         context.progress.clear();
     } else {
@@ -108,7 +119,19 @@ fn sweep(context: &Context, opened: &mut Opened, share: f64) -> Result<u8, Failu
     if !context.json() {
         output::line("Done.")?;
     }
+    done(context, json!({ "freed_len": freed_len, "dry_run": false }))?;
     Ok(0)
+}
+
+/// The last word for a machine, as every command has it.
+fn done(context: &Context, mut body: serde_json::Value) -> Result<(), Failure> {
+    if !context.json() {
+        return Ok(());
+    }
+    if let Some(map) = body.as_object_mut() {
+        map.insert("exit_code".to_owned(), json!(0));
+    }
+    output::message("summary", body)
 }
 
 fn tell(context: &Context, plan: &SweepPlan, would: bool) -> Result<(), Failure> {

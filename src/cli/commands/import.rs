@@ -164,7 +164,9 @@ fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Resu
             let told = tell_known(context, &folder, &snapshot.to_string(), known, exit);
             Failure::unless_closed(told, exit)
         }
-        Ok(Outcome::Would { backup_time }) => tell_would(context, &folder, backup_time).map(|()| 0),
+        Ok(Outcome::Would { backup_time, device }) => {
+            tell_would(context, &folder, backup_time, device.as_deref()).map(|()| 0)
+        }
         Ok(Outcome::New { snapshot, written, unchanged_count, kept_count }) => {
             let counts = (unchanged_count, kept_count);
             let told = tell_new(context, &folder, &snapshot, &written, counts);
@@ -172,12 +174,7 @@ fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Resu
         }
         Err(error) => {
             let failure = Failure::from(error);
-            if context.json() {
-                output::message(
-                    "error",
-                    json!({ "item": folder, "code": failure.code(), "what": failure.text() }),
-                )?;
-            }
+            failure.tell_of(&folder, context.json())?;
             output::note(&failure.text());
             Ok(failure.code())
         }
@@ -207,14 +204,22 @@ fn tell_known(
     Ok(())
 }
 
-fn tell_would(context: &Context, folder: &str, time: i64) -> Result<(), Failure> {
+fn tell_would(
+    context: &Context,
+    folder: &str,
+    time: i64,
+    device: Option<&str>,
+) -> Result<(), Failure> {
     if context.json() {
         return output::message(
             "summary",
-            json!({ "folder": folder, "would": true, "time": rfc3339(time), "exit_code": 0 }),
+            json!({
+                "folder": folder, "would": true, "device": device, "time": rfc3339(time), "exit_code": 0,
+            }),
         );
     }
-    output::line(&format!("? {folder} of {} would be taken", moment(time)))
+    let phone = plain(device.unwrap_or("a phone without a name"));
+    output::line(&format!("? {folder} of {phone}, {} would be taken", moment(time)))
 }
 
 fn tell_new(

@@ -1,16 +1,18 @@
 //! `key`.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
 use russet_store::ids::RecordId;
-use russet_store::seal::{Kdf, Password, RecoveryKey, SlotSecret, calibrate};
+use russet_store::seal::{Kdf, KeyslotFacts, Password, RecoveryKey, SlotSecret, calibrate};
 use serde_json::json;
 
 use super::repo::{kdf_words, show_recovery_key, unseen};
 use crate::cli::args::Key;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
+use crate::cli::format::plain;
 use crate::cli::output;
 use crate::cli::secret::{ask, confirm, read_file};
 use crate::ops::open::Opened;
@@ -35,24 +37,52 @@ fn short(id: RecordId) -> String {
 fn list(context: &Context) -> Result<u8, Failure> {
     let opened = context.read()?;
     context.progress.clear();
-    for slot in opened.repository.keyslots() {
-        let used = slot.id == opened.repository.opened_by();
+    let slots = opened.repository.keyslots();
+    for slot in &slots {
+        let label = label_of(&opened, slot);
         if context.json() {
             output::message(
                 "keyslot",
-                json!({ "id": slot.id, "kind": kdf_words(&slot.kdf), "opened_this": used }),
+                json!({
+                    "id": slot.id, "kind": kind(slot), "kdf": kdf_words(&slot.kdf), "label": label,
+                    "opened_this": label.is_some(),
+                }),
             )?;
         } else {
-            let mark = if used { "  ← opened it now" } else { "" };
+            let mark = label
+                .map_or(String::new(), |label| format!("  \"{}\"  ← opened it now", plain(label)));
             output::line(&format!("{}  {}{mark}", short(slot.id), kdf_words(&slot.kdf)))?;
         }
+    }
+    if slots.len() > 1 && !context.json() {
+        output::note(
+            "A label is sealed under its own password: it is shown when that one opens the repository (`russet key test`).",
+        );
     }
     Ok(0)
 }
 
+/// The label of the slot that opened the repository; nobody can read another's without its secret.
+fn label_of<'o>(opened: &'o Opened, slot: &KeyslotFacts) -> Option<&'o str> {
+    let repository = &opened.repository;
+    (slot.id == repository.opened_by()).then(|| repository.opened_by_label())
+}
+
+fn kind(slot: &KeyslotFacts) -> &'static str {
+    match slot.kdf {
+        Kdf::Argon2id { .. } => "password",
+        Kdf::Recovery => "recovery key",
+    }
+}
+
 fn new_password(file: Option<&Path>) -> Result<Password, Failure> {
     match file {
-        Some(path) => Ok(Password::from_file(&read_file(path)?)?),
+        Some(path) => Ok(Password::from_file(&read_file(path, "new password file")?)?),
+        None if !std::io::stdin().is_terminal() => Err(Failure::new(
+            code::USAGE,
+            "no new password was given, and there is no terminal to ask on",
+        )
+        .next("use `--new-password-file FILE`; `--password-file` is the one that opens it now")),
         None => ask("New repository password", true),
     }
 }
@@ -67,15 +97,26 @@ fn add(context: &Context, file: Option<&Path>, label: &str) -> Result<u8, Failur
     let opened = ready(context)?;
     let secret = SlotSecret::Password(new_password(file)?);
     let id = opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), label)?;
-    said(context, id, "was added")
+    said(context, id, &format!("was added, called \"{}\"", plain(label)))
 }
 
 fn remove(context: &Context, prefix: &str) -> Result<u8, Failure> {
     let mut opened = ready(context)?;
-    confirm(
-        &format!("Remove keyslot {prefix}? What it belongs to no longer opens the repository."),
-        context.global.yes,
-    )?;
+    let slots = opened.repository.keyslots();
+    let fitting: Vec<_> = slots.iter().filter(|s| s.id.to_string().starts_with(prefix)).collect();
+    // What fits no single slot is refused below, in the store's words.
+    if let [slot] = fitting.as_slice() {
+        let whose = match label_of(&opened, slot) {
+            Some(label) => format!("\"{}\", which opened the repository now", plain(label)),
+            None => "not the one that opened the repository now".to_owned(),
+        };
+        let question = format!(
+            "Remove the {} {} ({whose})? It will no longer open the repository.",
+            kind(slot),
+            short(slot.id)
+        );
+        confirm(&question, context.global.yes)?;
+    }
     let writer = opened.writer()?;
     let id = opened.repository.remove_keyslot(prefix, writer)?;
     opened.remember(&context.progress);
@@ -139,7 +180,8 @@ fn recovery(context: &Context) -> Result<u8, Failure> {
 
 fn test(context: &Context) -> Result<u8, Failure> {
     let opened = context.read()?;
-    said(context, opened.repository.opened_by(), "opens the repository")
+    let label = plain(opened.repository.opened_by_label());
+    said(context, opened.repository.opened_by(), &format!("(\"{label}\") opens the repository"))
 }
 
 fn said(context: &Context, id: RecordId, what: &str) -> Result<u8, Failure> {

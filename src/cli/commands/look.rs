@@ -38,6 +38,11 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
         output::note("No snapshots yet. `russet import FOLDER` takes a Finder or iTunes backup.");
         return Ok(0);
     }
+    if shown.is_empty() {
+        let what = args.tag.as_ref().map_or(String::new(), |t| format!(" with the tag \"{t}\""));
+        output::note(&format!("There is no snapshot{}.", plain(&what)));
+        return Ok(0);
+    }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["id", "date", "phone", "iOS", "files", "size", "new", "tags", ""]);
@@ -52,6 +57,7 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
         if snapshot.state.pinned {
             tags.insert(0, "pinned".to_owned());
         }
+        let encrypted = if record.encrypted == Some(true) { "encrypted" } else { "" };
         let verdict = match record.verdict {
             Verdict::Complete => "",
             Verdict::Incomplete => "INCOMPLETE",
@@ -66,11 +72,7 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
             bytes(record.counts.len),
             bytes(record.counts.new_len),
             tags.join(", "),
-            [verdict, snapshot.state.note.as_deref().unwrap_or("")]
-                .map(plain)
-                .join(" ")
-                .trim()
-                .to_owned(),
+            marks(&[encrypted, verdict, snapshot.state.note.as_deref().unwrap_or("")]),
         ]);
     }
     for line in table.lines() {
@@ -79,13 +81,24 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
     Ok(0)
 }
 
+fn marks(words: &[&str]) -> String {
+    let there: Vec<String> =
+        words.iter().filter(|word| !word.is_empty()).map(|w| plain(w)).collect();
+    there.join(" ")
+}
+
 fn describe(snapshot: &Snapshot) -> serde_json::Value {
     let record = &snapshot.record;
+    let mut counts = json!(record.counts);
+    if let Some(map) = counts.as_object_mut() {
+        // The record was made before its last packs were: the summary of the command that made it tells the whole.
+        map.remove("stored_len");
+    }
     json!({
         "snapshot_id": snapshot.id, "short_id": snapshot.short_id(), "time": rfc3339(record.backup_time),
         "time_source": record.backup_time_source, "captured": rfc3339(record.captured), "udid": record.udid,
         "device": record.device, "kind": record.kind, "encrypted": record.encrypted, "verdict": record.verdict,
-        "counts": record.counts, "problem_count": record.problem_count, "problems": record.problems,
+        "counts": counts, "problem_count": record.problem_count, "problems": record.problems,
         "parent": record.parent, "tags": snapshot.state.tags, "pinned": snapshot.state.pinned,
         "note": snapshot.state.note,
     })
@@ -98,15 +111,15 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
         return categories(context, &opened.repository, &snapshot);
     }
     let mut failed = None;
-    let mut shown_count = 0u64;
+    let mut listing = Listing {
+        json: context.json(),
+        long: args.long,
+        held: (!context.json() && args.path.is_none()).then(Vec::new),
+        shard_count: 0,
+        shown_count: 0,
+    };
     let show = |entry: &Entry| -> std::io::Result<()> {
-        shown_count += 1;
-        let result = if context.json() {
-            output::message("entry", entry_json(entry))
-        } else {
-            output::line(&entry_line(entry, args.long))
-        };
-        result.map_err(|failure| {
+        listing.show(entry).map_err(|failure| {
             failed = Some(failure);
             std::io::Error::from(std::io::ErrorKind::Other)
         })
@@ -114,15 +127,20 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
     let damaged =
         list::entries(&opened.repository, &snapshot, args.path.as_deref(), &context.progress, show);
     context.progress.clear();
+    if failed.is_none() {
+        listing.end()?;
+    }
     match (failed, damaged) {
         (Some(failure), _) => Err(failure),
-        (None, Ok(0)) if shown_count == 0 && args.path.is_some() => {
-            let path = plain(args.path.as_deref().unwrap_or_default());
+        (None, Ok(0)) if listing.shown_count == 0 && args.path.is_some() => {
+            let path = args.path.as_deref().unwrap_or_default();
             Err(Failure::new(
                 code::FAILED,
-                format!("snapshot {} has nothing below \"{path}\"", snapshot.short_id()),
+                format!("snapshot {} has nothing below \"{}\"", snapshot.short_id(), plain(path)),
             )
-            .next("names are told apart by case; without a path everything is listed"))
+            .next(elsewhere(&opened.repository, &snapshot, path).unwrap_or_else(
+                || "names are told apart by case; without a path everything is listed".to_owned(),
+            )))
         }
         (None, Ok(0)) => Ok(0),
         (None, Ok(damaged)) => {
@@ -131,6 +149,65 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
         }
         (None, Err(error)) => Err(Failure::stdout(error)),
     }
+}
+
+/// Lines held back at most: a listing is shown as it comes.
+const HELD_COUNT_MAX: usize = 1000;
+
+/// A listing on its way out. A person who lists everything sees the phone's files first: what belongs to the backup folder alone
+/// follows, and the folders 00 to ff are only counted.
+struct Listing {
+    json: bool,
+    long: bool,
+    held: Option<Vec<String>>,
+    shard_count: u64,
+    shown_count: u64,
+}
+
+impl Listing {
+    fn show(&mut self, entry: &Entry) -> Result<(), Failure> {
+        self.shown_count += 1;
+        if self.json {
+            return output::message("entry", entry_json(entry));
+        }
+        if let Some(held) = &mut self.held {
+            if list::is_shard(entry) {
+                self.shard_count += 1;
+                return Ok(());
+            }
+            if entry.domain.is_empty() && held.len() < HELD_COUNT_MAX {
+                held.push(entry_line(entry, self.long));
+                return Ok(());
+            }
+        }
+        output::line(&entry_line(entry, self.long))
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        for line in self.held.take().unwrap_or_default() {
+            output::line(&line)?;
+        }
+        if self.shard_count > 0 {
+            output::note(&format!(
+                "({} of the backup, 00 to ff, not shown; `--json` shows them too)",
+                counted(self.shard_count, "folder")
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Where a path that was typed without its domain is.
+fn elsewhere(
+    repository: &russet_store::repository::Repository,
+    snapshot: &Snapshot,
+    path: &str,
+) -> Option<String> {
+    let domains = list::domains_with(repository, snapshot, path);
+    let path = plain(path.trim_start_matches('/'));
+    let whole: Vec<String> =
+        domains.iter().map(|domain| format!("\"{}/{path}\"", plain(domain))).collect();
+    (!whole.is_empty()).then(|| format!("a path begins with its domain: {}", whole.join(", ")))
 }
 
 fn entry_line(entry: &Entry, long: bool) -> String {
@@ -179,6 +256,14 @@ fn categories(
     context.progress.clear();
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.len));
+    let hidden = snapshot.record.encrypted == Some(true)
+        && sums.iter().all(|(name, _)| *name == list::OWN_LISTS);
+    if hidden {
+        sums.iter_mut().for_each(|(name, _)| *name = "Encrypted by Apple");
+        output::note(
+            "This is an encrypted backup: which file is what only its iPhone backup password tells.",
+        );
+    }
     for (name, sum) in sums {
         if context.json() {
             output::message(
@@ -206,7 +291,10 @@ pub(super) fn cat(context: &Context, args: &Cat) -> Result<u8, Failure> {
             code::FAILED,
             format!("snapshot {} has no file \"{}\"", snapshot.short_id(), plain(&args.path)),
         )
-        .next(format!("`russet ls {}` lists its files", snapshot.short_id())));
+        .next(
+            elsewhere(&opened.repository, &snapshot, &args.path)
+                .unwrap_or_else(|| format!("`russet ls {}` lists its files", snapshot.short_id())),
+        ));
     };
     let mut out = std::io::stdout().lock();
     list::cat(&opened.repository, &content, &mut out)?;
@@ -280,6 +368,12 @@ pub(super) fn tag(context: &Context, args: &Tag) -> Result<u8, Failure> {
     }
     let mut opened = context.write()?;
     let snapshot = chosen(&opened, &args.snapshot)?;
+    if args.remove && !snapshot.state.tags.contains(&args.tag) {
+        let what = format!("snapshot {} has no tag \"{}\"", snapshot.short_id(), args.tag);
+        let tags: Vec<String> = snapshot.state.tags.iter().map(|t| plain(t)).collect();
+        let tags = if tags.is_empty() { "none".to_owned() } else { tags.join(", ") };
+        return Err(Failure::new(code::FAILED, what).next(format!("its tags: {tags}")));
+    }
     mark::tag(&mut opened, snapshot.id, &args.tag, !args.remove)?;
     opened.remember(&context.progress);
     let what = if args.remove { "no longer has the tag" } else { "has the tag" };

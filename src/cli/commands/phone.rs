@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::args::{Backup, Devices, Pair};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::format::{bytes, counted, plain, rfc3339};
+use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::progress::OfPhone;
 use crate::cli::{output, stop};
 use crate::observe::{Observer, Prompt};
@@ -119,15 +119,22 @@ fn tell_devices(context: &Context, seen: &[Seen]) -> Result<(), Failure> {
                     "backups NOT encrypted"
                 },
             ),
+            Err(error) if is_untrusted(error) => {
+                format!("{error}: `russet pair {}`", phone.attached.udid)
+            }
             Err(error) => error.to_string(),
         };
-        output::line(&format!(
-            "{}  {connection}  {about}  {}",
-            phone.shown(),
-            phone.attached.udid
-        ))?;
+        // A phone that cannot be asked has no name here; its UDID stands at the end.
+        let name = phone.name().map_or("?".to_owned(), plain);
+        output::line(&format!("{name}  {connection}  {about}  {}", phone.attached.udid))?;
     }
     Ok(())
+}
+
+/// Whether the phone only has to be asked to trust this computer.
+fn is_untrusted(error: &ConnectError) -> bool {
+    use ConnectError::{NotPaired, PairRecordDamaged, PairingGone};
+    matches!(error, NotPaired | PairingGone | PairRecordDamaged)
 }
 
 fn word(connection: Connection) -> &'static str {
@@ -262,10 +269,13 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     if args.dry_run {
         for phone in &seen {
             if context.json() {
-                let body = json!({ "udid": phone.attached.udid, "would": true, "exit_code": 0 });
+                let body = json!({
+                    "udid": phone.attached.udid, "device": phone.name(), "would": true, "exit_code": 0,
+                });
                 output::message("summary", body)?;
             } else {
-                output::line(&format!("? {} would be backed up", phone.shown()))?;
+                let udid = &phone.attached.udid;
+                output::line(&format!("? {} ({udid}) would be backed up", phone.shown()))?;
             }
         }
         return Ok(0);
@@ -326,8 +336,7 @@ fn job<'a>(
     seen: Seen,
     observer: &'a dyn Observer,
 ) -> Result<Job<'a>, Failure> {
-    use ConnectError::{NotPaired, PairRecordDamaged, PairingGone};
-    if let Err(NotPaired | PairingGone | PairRecordDamaged) = seen.values {
+    if seen.values.as_ref().is_err_and(is_untrusted) {
         trust(context, muxer, &seen.attached, TRUST_TIME)?;
     }
     let cancelled = Arc::new(AtomicBool::new(false));
@@ -348,10 +357,7 @@ fn worse(a: u8, b: u8) -> u8 {
 }
 
 fn tell_failure(context: &Context, name: &str, failure: &Failure) -> Result<(), Failure> {
-    if context.json() {
-        let body = json!({ "item": name, "code": failure.code(), "what": failure.text() });
-        output::message("error", body)?;
-    }
+    failure.tell_of(name, context.json())?;
     output::note(&format!("{name}: {}", failure.text()));
     Ok(())
 }
@@ -376,9 +382,10 @@ fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
     }
     let mark = if snapshot.is_good() { "✓" } else { "!" };
     output::line(&format!(
-        "{mark} Snapshot {} of {} — {} in {}, {} sent by the phone, {} new, {} written",
+        "{mark} Snapshot {} of {}, {} — {} in {}, {} sent by the phone, {} new, {} written",
         snapshot.short_id(),
         plain(snapshot.device_name()),
+        moment(record.backup_time),
         bytes(record.counts.len),
         counted(record.counts.files, "file"),
         bytes(made.received_len),

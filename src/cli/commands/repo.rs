@@ -1,7 +1,7 @@
 //! `init`, `repo info`, `config`, `completions`, `version`.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::CommandFactory;
@@ -37,6 +37,10 @@ pub(super) fn init(context: &Context, args: &Init) -> Result<u8, Failure> {
     let said = output::line(&format!("A new repository was made at {}.", location.display()));
     said.and_then(|()| show_recovery_key(&words)).map_err(|_| unseen())?;
     ask_back(&created.recovery)?;
+    output::line(&format!(
+        "Next: `russet --repo {0} backup` backs up the iPhone that is plugged in, `russet --repo {0} import --all` takes what Finder or iTunes made.",
+        location.display()
+    ))?;
     Ok(0)
 }
 
@@ -158,6 +162,9 @@ pub(super) fn config(context: &Context, args: &Config) -> Result<u8, Failure> {
         Failure::new(code::FAILED, "this system has no place for a configuration file")
     })?;
     let there = path.exists();
+    if matches!(args, Config::Check) {
+        check_default(context, &path)?;
+    }
     match args {
         Config::Path | Config::Check if context.json() => {
             output::message(
@@ -185,6 +192,23 @@ pub(super) fn config(context: &Context, args: &Config) -> Result<u8, Failure> {
         }
     }
     Ok(0)
+}
+
+/// That what `default-repo` names is there; a named repository's drive may be away.
+fn check_default(context: &Context, path: &Path) -> Result<(), Failure> {
+    let settings = &context.settings;
+    let Some(default) = settings.default_repo.as_deref() else { return Ok(()) };
+    if settings.repo.contains_key(default) || Path::new(default).is_dir() {
+        return Ok(());
+    }
+    let known: Vec<&str> = settings.repo.keys().map(String::as_str).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let what = format!(
+        "default-repo = \"{default}\" in {} is neither the name of a repository there (there are: {known}) nor a folder",
+        path.display()
+    );
+    Err(Failure::new(code::USAGE, what)
+        .next(format!("correct it, or add a section [repo.{default}] with its url")))
 }
 
 pub(super) fn completions<C: CommandFactory>(args: &Completions) -> Result<u8, Failure> {

@@ -1,5 +1,7 @@
 //! `restore`.
 
+use std::path::Path;
+
 use jiff::tz::TimeZone;
 use serde_json::json;
 
@@ -10,6 +12,7 @@ use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, count, counted, moment, plain};
 use crate::cli::{output, stop};
 use crate::ops::restore::{RestoreOptions, check_target, restore as restore_snapshot};
+use crate::snapshot::Snapshot;
 use crate::snapshot::record::Verdict;
 
 pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
@@ -36,7 +39,7 @@ pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
         "snapshot {} (\"{}\", {})",
         snapshot.short_id(),
         plain(snapshot.device_name()),
-        moment(snapshot.time())
+        moment(snapshot.record.backup_time)
     );
     if whole {
         output::line(&format!(
@@ -45,6 +48,7 @@ pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
             done.folder.display(),
             bytes(done.len),
         ))?;
+        tell_next(&done.folder, &snapshot)?;
     } else {
         let total = snapshot.record.counts.files;
         output::note(&format!(
@@ -72,4 +76,21 @@ pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
         ));
     }
     Ok(exit)
+}
+
+/// How a folder gets onto a phone: the programs that do it know a backup by its folder's name.
+fn tell_next(folder: &Path, snapshot: &Snapshot) -> Result<(), Failure> {
+    output::line(
+        "  To put it onto a phone: copy that folder to where Finder or iTunes keep backups, and restore there (README.md, \"Back onto a phone\").",
+    )?;
+    let udid = &snapshot.record.udid;
+    if folder.file_name().is_none_or(|name| name != udid.as_str()) {
+        output::line(&format!("  The copy there must be called {}.", plain(udid)))?;
+    }
+    if snapshot.record.encrypted == Some(true) {
+        output::line(
+            "  It is an encrypted backup: the iPhone backup password of that day is needed.",
+        )?;
+    }
+    Ok(())
 }

@@ -33,6 +33,12 @@ impl Repository {
         self.slot
     }
 
+    /// The label of the slot that opened the repository. Those of other slots are sealed under their own secrets.
+    #[must_use]
+    pub fn opened_by_label(&self) -> &str {
+        &self.slot_label
+    }
+
     /// Slots that are there and not revoked.
     #[must_use]
     pub fn keyslots(&self) -> Vec<KeyslotFacts> {

@@ -89,7 +89,7 @@ impl LockedRepository {
         purpose: Purpose,
         index: impl FnOnce(RepositoryId) -> Box<dyn Index>,
     ) -> Result<Repository, RepositoryError> {
-        let (slot, master) = self.open_slot(secret)?;
+        let (slot, master, slot_label) = self.open_slot(secret)?;
         let config = self.configs.iter().find(|(file, _)| Config::is_of(file, self.id, &master));
         let config = config.map(|(_, config)| config.clone());
         // Only where no MAC is right do the other copies speak: one changed copy must not lock anybody out, and a newer
@@ -112,6 +112,7 @@ impl LockedRepository {
             config,
             master,
             slot,
+            slot_label,
             id_keys,
             data_keys,
             inventory: Mutex::new(self.inventory),
@@ -132,12 +133,15 @@ impl LockedRepository {
         Ok(repository)
     }
 
-    fn open_slot(&self, secret: &SlotSecret) -> Result<(RecordId, Secret), RepositoryError> {
+    fn open_slot(
+        &self,
+        secret: &SlotSecret,
+    ) -> Result<(RecordId, Secret, String), RepositoryError> {
         let mut tried = 0;
         let mut other = None;
         for slot in &self.slots {
             match slot.open(secret) {
-                Ok((master, ..)) => return Ok((slot.id(), master)),
+                Ok((master, _, label)) => return Ok((slot.id(), master, label)),
                 Err(KeyslotError::OtherSecret) => {}
                 Err(KeyslotError::Wrong) => tried += 1,
                 Err(error) => other = Some(error),
