@@ -113,7 +113,7 @@ impl Before {
 
 /// Small batches, so that a cut falls between and within them; no TLS on the services, for time.
 pub(super) fn calm() -> Script {
-    Script { batch_count: 16, service_tls: false, ..Script::default() }
+    Script { batch_count: 32, service_tls: false, ..Script::default() }
 }
 
 #[track_caller]
@@ -146,12 +146,12 @@ fn cut_at_any_file(before: &Before, count: u64, seed: u64) {
 
 #[test]
 fn a_first_backup_cut_at_any_file_is_gone_on_with() {
-    cut_at_any_file(&Before::first(TestPhone::paired()), if soak() { 100 } else { 6 }, 1);
+    cut_at_any_file(&Before::first(TestPhone::paired()), if soak() { 100 } else { 4 }, 1);
 }
 
 #[test]
 fn a_second_backup_cut_at_any_file_is_gone_on_with() {
-    cut_at_any_file(&Before::second(TestPhone::paired()), if soak() { 100 } else { 5 }, 2);
+    cut_at_any_file(&Before::second(TestPhone::paired()), if soak() { 100 } else { 4 }, 2);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_link_cut_at_any_byte_costs_nothing() {
     for (before, seed) in
         [(Before::first(TestPhone::paired()), 5), (Before::second(TestPhone::paired()), 6)]
     {
-        let count = if soak() { 100 } else { 6 };
+        let count = if soak() { 100 } else { 4 };
         let mut random = Random::of_parts(&[4, seed]);
         let mut lost_count = 0;
         for at in 0..count {

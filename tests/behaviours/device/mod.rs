@@ -44,12 +44,12 @@ impl TestPhone {
         phone
     }
 
-    /// A phone of about 3 MB in a few dozen files that trusts this computer already: agreeing on that takes both sides longer
+    /// A phone of about 10 MB in about 400 files that trusts this computer already: agreeing on that takes both sides longer
     /// than the backup.
     fn paired() -> Self {
         static PAIRED: OnceLock<TestPhone> = OnceLock::new();
         let paired = PAIRED.get_or_init(|| {
-            let phone = Self::with(State::new(60, Preset::Bench(3 << 20)));
+            let phone = Self::with(State::new(60, Preset::Small));
             Scene::new().run(&phone.serve(Script::default()), &["pair"]).code(0);
             phone
         });

@@ -65,7 +65,7 @@ fn one_phone_of_two_that_is_cut_off_does_not_keep_the_other_from_its_snapshot() 
     }
     for cut in [0, 1] {
         // The second time the other has little left to send.
-        let len = if cut == 0 { two.phones[0].truth().len() / 2 } else { 300 << 10 };
+        let len = if cut == 0 { two.phones[0].truth().len() / 2 } else { 200 << 10 };
         let middle = two.middle();
         middle.after(cut, len, Act::Cut);
         let ran = two.scene.run(&middle.address(), &["backup", "--all", "--json"]).code(17);

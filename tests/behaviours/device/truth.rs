@@ -103,7 +103,7 @@ impl Truth {
             if self.is_encrypted {
                 assert_eq!(stored.len() as u64, (len / 16 + 1) * 16, "{domain}-{path}");
             } else {
-                assert_eq!(&hex(&Sha256::digest(&stored)), sha256, "{domain}-{path}");
+                assert_eq!(&sha256_of(&stored), sha256, "{domain}-{path}");
             }
             assert!(found.remove(&id));
         }
@@ -146,6 +146,6 @@ pub(super) fn dictionary(path: &Path) -> Dictionary {
     Value::from_file(path).unwrap().into_dictionary().unwrap()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn sha256_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

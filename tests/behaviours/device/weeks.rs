@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::drive::{soak, tell_soak};
 use super::super::support::text;
-use super::truth::{Truth, dictionary};
+use super::truth::{Truth, dictionary, sha256_of};
 use super::{Scene, TestPhone, id};
 
 /// What the phone said that it would do, one for each run.
@@ -21,7 +21,7 @@ fn received_len(summary: &Value) -> u64 {
 }
 
 /// Four weeks of a phone. Every week is exactly the phone of that week, also after the others came.
-fn four_weeks(phone: &TestPhone, seen: impl Fn(Truth) -> Truth, verdict: &str) {
+fn four_weeks(phone: &TestPhone, seen: impl Fn(Truth) -> Truth, verdict: &str) -> Scene {
     let scene = Scene::new();
     let mut weeks = Vec::new();
     let mut last = None;
@@ -53,6 +53,7 @@ fn four_weeks(phone: &TestPhone, seen: impl Fn(Truth) -> Truth, verdict: &str) {
     assert!(weeks.windows(2).any(|two| gone(&two[0], &two[1])), "no file was ever removed");
     scene.repository.assert_sound();
     phone.assert_no_violation();
+    scene
 }
 
 #[test]
@@ -66,7 +67,20 @@ fn four_weeks_of_a_phone_come_back_each_as_it_was() {
 
 #[test]
 fn four_weeks_of_a_phone_that_encrypts_come_back_each_as_it_was() {
-    four_weeks(&TestPhone::paired_encrypted(), Truth::encrypted, "unchecked");
+    let phone = TestPhone::paired_encrypted();
+    let scene = four_weeks(&phone, Truth::encrypted, "unchecked");
+    // Whoever has the phone's password can open what came back.
+    let (other, folder) = (Scene::new(), scene.repository.restore("latest"));
+    let password = other.repository.beside("the phone's password");
+    fs::write(&password, phone.state().password.unwrap()).unwrap();
+    let args = ["import", "--json", text(&folder), "--phone-password-file", text(&password)];
+    let summary = other.repository.run(&args).code(0).summary();
+    assert_eq!(summary["verdict"], "complete", "{summary}");
+    let files = phone.truth().files;
+    for ((domain, path), (sha256, _)) in files.iter().step_by(files.len() / 8) {
+        let ran = other.repository.run(&["cat", "latest", &format!("{domain}/{path}")]).code(0);
+        assert_eq!(&sha256_of(&ran.bytes), sha256, "{domain}/{path}");
+    }
 }
 
 #[test]
