@@ -26,6 +26,7 @@ pub(crate) struct Stored<W> {
     sink: W,
     cipher: Option<cbc::Encryptor<aes::Aes256>>,
     digest: Sha1,
+    is_digested: bool,
     pending: Vec<u8>,
     len: u64,
 }
@@ -61,7 +62,13 @@ impl<W: Write> Stored<W> {
     pub(crate) fn new(sink: W, key: Option<&Key>) -> Self {
         let cipher =
             key.map(|key| cbc::Encryptor::new(&(*key).into(), &[0; CIPHER_BLOCK_LEN].into()));
-        Self { sink, cipher, digest: Sha1::new(), pending: Vec::new(), len: 0 }
+        let (digest, pending) = (Sha1::new(), Vec::new());
+        Self { sink, cipher, digest, is_digested: true, pending, len: 0 }
+    }
+
+    /// Nobody wants the SHA-1, which costs more than all else: `finish` gives that of nothing.
+    pub(crate) fn undigested(self) -> Self {
+        Self { is_digested: false, ..self }
     }
 
     /// Pads and ends; the answer is the sink, and SHA-1 and number of the bytes it got.
@@ -87,7 +94,9 @@ impl<W: Write> Stored<W> {
             }
         };
         let bytes = self.pending.get(..ready).unwrap_or_default();
-        self.digest.update(bytes);
+        if self.is_digested {
+            self.digest.update(bytes);
+        }
         self.sink.write_all(bytes)?;
         self.len += u64::try_from(bytes.len()).unwrap_or(0);
         self.pending.drain(..ready);

@@ -56,7 +56,7 @@ pub(crate) struct Status {
     pub(crate) value: Value,
 }
 
-/// SHA-1 and length of what was stored.
+/// SHA-1, of nothing where it is not wanted, and length of what was stored.
 pub(crate) type Sent = ([u8; 20], u64);
 
 /// One entry of a listing.

@@ -92,7 +92,12 @@ impl Backup<'_, '_> {
         let name = item.full_name();
         let body = match &item.what {
             What::File(content) if !is_unreadable(&self.phone.script, &name) => {
-                Body::Content(content, self.file_key(&id))
+                let key = self.file_key(&id);
+                if crate::has_digest(&item.domain) {
+                    Body::Content(content, key)
+                } else {
+                    Body::Undigested(content, key)
+                }
             }
             _ => Body::Unreadable("Operation not permitted"),
         };
@@ -150,7 +155,7 @@ impl Backup<'_, '_> {
         let upload = Upload {
             device_name: "/var/mobile/Library/Backup/Manifest.db".to_owned(),
             host_path: self.path("Snapshot/Manifest.db"),
-            body: Body::Content(&content, key),
+            body: Body::Undigested(&content, key),
         };
         self.host.upload(&[upload], len).map(|_| ())
     }
@@ -305,7 +310,11 @@ fn is_unreadable(script: &Script, name: &str) -> bool {
     script.unreadable.iter().any(|each| each == name)
 }
 
+/// SHA-1 of what an earlier run stored; of nothing where the row has none.
 fn digest_of(item: &Item, key: Option<Key>) -> Result<[u8; 20], DeviceError> {
+    if !crate::has_digest(&item.domain) {
+        return Ok(Sha1::digest(b"").into());
+    }
     let mut stored = Stored::new(io::sink(), key.as_ref());
     if let What::File(content) = &item.what {
         content.copy_to(&mut stored)?;

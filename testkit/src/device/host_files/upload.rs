@@ -35,6 +35,8 @@ pub(crate) struct Upload<'a> {
 pub(crate) enum Body<'a> {
     Bytes(&'a [u8]),
     Content(&'a Content, Option<Key>),
+    /// The same, and nobody wants its SHA-1.
+    Undigested(&'a Content, Option<Key>),
     /// The phone cannot read it and says why.
     Unreadable(&'static str),
 }
@@ -101,7 +103,7 @@ impl Pace {
 }
 
 impl HostFiles<'_> {
-    /// Sends a batch of files. Answers with SHA-1 and stored length of each that could be read.
+    /// Sends a batch of files. Answers with SHA-1, where it is wanted, and stored length of each that could be read.
     pub(crate) fn upload(
         &mut self,
         batch: &[Upload<'_>],
@@ -222,9 +224,10 @@ impl HostFiles<'_> {
             sizes,
         };
         blocks.block_len = blocks.sizes.next();
-        let (content, key) = match &upload.body {
-            Body::Bytes(bytes) => (Content::Bytes((*bytes).into()), None),
-            Body::Content(content, key) => ((*content).clone(), *key),
+        let (content, key, is_digested) = match &upload.body {
+            Body::Bytes(bytes) => (Content::Bytes((*bytes).into()), None, false),
+            Body::Content(content, key) => ((*content).clone(), *key, true),
+            Body::Undigested(content, key) => ((*content).clone(), *key, false),
             Body::Unreadable(why) => {
                 blocks.block = block_of(ERROR_REMOTE);
                 blocks.block.extend_from_slice(why.as_bytes());
@@ -232,7 +235,8 @@ impl HostFiles<'_> {
                 return Ok(None);
             }
         };
-        let mut stored = Stored::new(blocks, key.as_ref());
+        let stored = Stored::new(blocks, key.as_ref());
+        let mut stored = if is_digested { stored } else { stored.undigested() };
         content.copy_to(&mut stored)?;
         let (mut blocks, digest, len) = stored.finish()?;
         if blocks.block.len() > HEAD_LEN {
