@@ -13,22 +13,21 @@ use russet_store::ids::{RecordId, WriterId};
 use russet_store::repository::{Repository, RepositoryError};
 use russet_store::session::{Session, SessionError, Written};
 
+use super::beside::{SERVICE, heard};
 use super::commit::{CommitError, commit};
 use super::mark;
 use super::open::Opened;
 use crate::capture::device::begin::{Begun, begin};
 use crate::capture::device::connect::{
-    ConnectError, Connection, Heartbeat, Notification, Phone, Pieces, Stop, SyncGuard, Values,
-    gather, info_plist,
+    ConnectError, Connection, Heartbeat, Phone, Pieces, Stop, SyncGuard, Values, gather,
+    info_plist,
 };
 use crate::capture::device::take::{TakeError, Taken, Wish, take};
 use crate::capture::device::{Link, LinkError};
-use crate::observe::{Observer, Phase, Prompt};
+use crate::observe::{Observer, Phase};
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::{self, Device, SnapshotRecord};
-
-const SERVICE: &str = "com.apple.mobilebackup2";
 
 /// How phones are backed up.
 #[derive(Debug, Clone, Default)]
@@ -228,12 +227,8 @@ impl Run<'_> {
         }
         let guard = SyncGuard::begin(phone)?;
         let stream = phone.start_service(SERVICE, true)?;
-        let done = AtomicBool::new(false);
-        let taken = std::thread::scope(|scope| {
-            scope.spawn(|| listen(&guard, &done, cancelled, observer));
-            let taken = self.serve(stream, &values, &udid, &pieces, begun, observer);
-            done.store(true, Ordering::Relaxed);
-            taken
+        let taken = heard(&guard, cancelled, observer, || {
+            self.serve(stream, &values, &udid, &pieces, begun, observer)
         });
         // The snapshot stands or not whatever the phone hears of it.
         if let Err(error) = guard.finish() {
@@ -300,18 +295,6 @@ impl Run<'_> {
         // Whatever happened, a phone that hears goodbye goes back to its home screen at once.
         let _lost = link.disconnect();
         Ok((taken?, session, draft, is_resumed, base))
-    }
-}
-
-/// Hears what the phone tells beside its backup.
-fn listen(guard: &SyncGuard, done: &AtomicBool, cancelled: &AtomicBool, observer: &dyn Observer) {
-    while !done.load(Ordering::Relaxed) {
-        match guard.notifications().recv_timeout(Duration::from_millis(200)) {
-            Ok(Notification::CancelRequested) => cancelled.store(true, Ordering::Relaxed),
-            Ok(Notification::PasscodeShown) => observer.prompt(Prompt::Passcode),
-            Ok(Notification::Ended) => return,
-            Ok(_) | Err(_) => {}
-        }
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) struct HostFiles<'a> {
     /// 0 to 100, told with each request.
     pub(crate) progress: f64,
     uploaded_count: u64,
+    downloaded_count: u64,
 }
 
 /// The answer to one request.
@@ -82,7 +83,14 @@ pub(crate) enum Fetched {
 
 impl<'a> HostFiles<'a> {
     pub(crate) fn new(phone: &'a ScriptedPhone, link: Link) -> Self {
-        Self { phone, link, held: BTreeMap::new(), progress: 0.0, uploaded_count: 0 }
+        Self {
+            phone,
+            link,
+            held: BTreeMap::new(),
+            progress: 0.0,
+            uploaded_count: 0,
+            downloaded_count: 0,
+        }
     }
 
     /// Notes a breach.
@@ -397,7 +405,11 @@ impl<'a> HostFiles<'a> {
                 );
                 return Err(DeviceError::Breach { rule: "downloads keep their order" });
             }
+            if self.phone.script.cut_after_downloads == Some(self.downloaded_count) {
+                return Err(DeviceError::Cut);
+            }
             fetched.push(self.read_body(path, |bytes| take(index, bytes))?);
+            self.downloaded_count += 1;
         }
         if self.link.read_u32()? != 0 {
             return Err(DeviceError::Breach { rule: "a download ends with a zero length" });

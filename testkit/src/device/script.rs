@@ -41,6 +41,12 @@ pub struct Script {
     pub extra_need: u64,
     /// Changing the password rewrites the keybag in the host's Manifest.plist; otherwise the next backup is full.
     pub rewrap: bool,
+    /// The link ends after that many files were downloaded.
+    pub cut_after_downloads: Option<u64>,
+    /// After a restore the phone starts anew at once: the link ends where its answer would come.
+    pub silent_reboot: bool,
+    /// Find My is on: restores are refused.
+    pub find_my: bool,
 }
 
 /// What the owner does with the passcode sheet.
@@ -74,6 +80,9 @@ impl Default for Script {
             purge: true,
             extra_need: 0,
             rewrap: true,
+            cut_after_downloads: None,
+            silent_reboot: false,
+            find_my: false,
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn value(
             if !is_paired {
                 return Err("GetProhibited");
             }
-            of_domain(state, name)
+            of_domain(phone, state, name)
         }
     };
     match key {
@@ -85,7 +85,7 @@ fn global(phone: &ScriptedPhone) -> Dictionary {
     values
 }
 
-fn of_domain(state: &State, domain: &str) -> Dictionary {
+fn of_domain(phone: &ScriptedPhone, state: &State, domain: &str) -> Dictionary {
     let mut values = Dictionary::new();
     let mut put = |key: &str, value: Value| {
         values.insert(key.to_owned(), value);
@@ -107,7 +107,7 @@ fn of_domain(state: &State, domain: &str) -> Dictionary {
             put("TotalDataAvailable", 64_000_000_000_u64.into());
             put("TotalDiskCapacity", 128_000_000_000_u64.into());
         }
-        "com.apple.fmip" => put("IsAssociated", false.into()),
+        "com.apple.fmip" => put("IsAssociated", phone.script.find_my.into()),
         "com.apple.mobile.iTunes" => put("MinITunesVersion", "12.12".into()),
         "com.apple.mobile.wireless_lockdown" => put("EnableWifiConnections", false.into()),
         _ => (),
