@@ -15,8 +15,7 @@ use crate::pipeline::IngestError;
 /// Files that are named of those that a phone did not get.
 const SHOWN_COUNT: usize = 20;
 
-const VERIFY: &str =
-    "`russet verify --read-data` names everything that is affected; another snapshot, or another copy of the repository, may have it";
+const VERIFY: &str = "`russet verify --read-data` names everything that is affected; another snapshot, or another copy of the repository, may have it";
 
 impl From<Refusal> for Failure {
     fn from(error: Refusal) -> Self {
@@ -135,7 +134,9 @@ fn of_phone(error: &dyn Error, number: i64, has_unsent: bool) -> Failure {
             code::FAILED,
             "turn Find My off on the iPhone for the restore (Settings › your name › Find My)",
         ),
-        212 => (code::FAILED, "go through the first steps of setting up the iPhone, then run it again"),
+        212 => {
+            (code::FAILED, "go through the first steps of setting up the iPhone, then run it again")
+        }
         _ => (code::FAILED, "run it again; if it happens again, restart the iPhone"),
     };
     Failure::of(exit, error).next(next)
@@ -146,12 +147,14 @@ impl From<PhonePasswordError> for Failure {
         match error {
             PhonePasswordError::IsOn => Self::of(code::FAILED, &error)
                 .next("`russet phone-password change` gives it another password"),
-            PhonePasswordError::IsOff => Self::of(code::FAILED, &error)
-                .next("`russet phone-password enable` gives it one"),
+            PhonePasswordError::IsOff => {
+                Self::of(code::FAILED, &error).next("`russet phone-password enable` gives it one")
+            }
             PhonePasswordError::Connect(error) => error.into(),
             PhonePasswordError::Change(error) => of_change(error),
-            PhonePasswordError::NotInForce => Self::of(code::FAILED, &error)
-                .next("`russet phone-password status` asks again; restart the iPhone if it stays so"),
+            PhonePasswordError::NotInForce => Self::of(code::FAILED, &error).next(
+                "`russet phone-password status` asks again; restart the iPhone if it stays so",
+            ),
             PhonePasswordError::Ingest(IngestError::Session(error))
             | PhonePasswordError::Session(error) => error.into(),
             PhonePasswordError::Repository(error) => error.into(),

@@ -19,8 +19,7 @@ use super::mark;
 use super::open::Opened;
 use crate::capture::device::begin::{Begun, begin};
 use crate::capture::device::connect::{
-    ConnectError, Connection, Heartbeat, Phone, Pieces, Stop, SyncGuard, Values, gather,
-    info_plist,
+    ConnectError, Connection, Heartbeat, Phone, Pieces, Stop, SyncGuard, Values, gather, info_plist,
 };
 use crate::capture::device::take::{TakeError, Taken, Wish, take};
 use crate::capture::device::{Link, LinkError};

@@ -32,7 +32,10 @@ const NAMED_COUNT_MAX: usize = 20;
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The phone could not be given everything.
-    #[error("the snapshot is incomplete: {} of what it names were missing when it was taken", problem_count)]
+    #[error(
+        "the snapshot is incomplete: {} of what it names were missing when it was taken",
+        problem_count
+    )]
     Incomplete {
         /// What was missing or odd.
         problem_count: u64,
@@ -139,8 +142,7 @@ fn fits(snapshot: &Snapshot, values: &Values) -> Result<(), Refusal> {
     if record.verdict == Verdict::Incomplete {
         return Err(Refusal::Incomplete { problem_count: record.problem_count });
     }
-    if let (Some(theirs), Some(ours)) =
-        (&values.product_version, &record.device.product_version)
+    if let (Some(theirs), Some(ours)) = (&values.product_version, &record.device.product_version)
         && is_older(theirs, ours)
     {
         let (phone, snapshot) = (theirs.clone(), ours.clone());
@@ -173,10 +175,7 @@ fn is_older(version: &str, than: &str) -> bool {
 }
 
 /// How many blobs of a snapshot stand in no listed pack, and some files that need them.
-fn missing(
-    repository: &Repository,
-    snapshot: &Snapshot,
-) -> Result<(usize, Vec<String>), Refusal> {
+fn missing(repository: &Repository, snapshot: &Snapshot) -> Result<(usize, Vec<String>), Refusal> {
     let mut walk = BlobWalk::default();
     let mut unread = None;
     walk.add(repository, snapshot.record.tree, &mut |error| {

@@ -6,6 +6,7 @@ mod clones;
 mod commands;
 mod crash;
 mod damage;
+mod device_restore;
 mod drive;
 #[cfg(unix)]
 mod golden;

@@ -171,8 +171,7 @@ mod tests {
 
     #[test]
     fn a_link_that_ends_before_is_lost() {
-        for (doing, is_all_sent) in
-            [(Doing::Waiting, false), (Doing::Sending(b"a".to_vec()), true)]
+        for (doing, is_all_sent) in [(Doing::Waiting, false), (Doing::Sending(b"a".to_vec()), true)]
         {
             let judged = judge(lost(doing), is_all_sent, Vec::new());
             assert!(matches!(judged, Err(GiveError::Link(_))), "{judged:?}");
@@ -181,8 +180,7 @@ mod tests {
 
     #[test]
     fn an_error_of_the_phone_is_one_after_everything_was_sent_too() {
-        let response =
-            Response { error_code: 205, description: None, content: None };
+        let response = Response { error_code: 205, description: None, content: None };
         let judged = judge(Ok(Ended::Response(response)), true, Vec::new());
         assert!(matches!(judged, Err(GiveError::Phone { code: 205, .. })), "{judged:?}");
     }

@@ -36,10 +36,7 @@ pub(super) fn to_phone(
     let name = plain(values.name.as_deref().unwrap_or(&attached.udid));
     preflight(&opened.repository, &snapshot, &values, &context.progress)?;
     let password = if snapshot.record.encrypted == Some(true) {
-        let prompt = format!(
-            "iPhone backup password of {} (of that day)",
-            moment(snapshot.time())
-        );
+        let prompt = format!("iPhone backup password of {} (of that day)", moment(snapshot.time()));
         let variable = Some("RUSSET_PHONE_PASSWORD_FILE");
         let file = args.phone_password_file.as_deref();
         Some(secret::of_phone(file, variable, "--phone-password-file", &prompt, false)?)
