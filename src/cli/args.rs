@@ -260,26 +260,26 @@ pub(super) struct Restore {
 #[derive(Debug, Args)]
 pub(super) struct ToPhone {
     /// Leave the iPhone's own settings as they are (the default)
-    #[arg(long, requires = "to_phone", overrides_with = "no_keep_settings")]
+    #[arg(long, conflicts_with = "target", overrides_with = "no_keep_settings")]
     pub(super) keep_settings: bool,
     /// Put the snapshot's settings in the place of the iPhone's, as for a new iPhone
-    #[arg(long, requires = "to_phone")]
+    #[arg(long, conflicts_with = "target", overrides_with = "keep_settings")]
     pub(super) no_keep_settings: bool,
     /// Restore system files too
-    #[arg(long, requires = "to_phone")]
+    #[arg(long, conflicts_with = "target")]
     pub(super) system: bool,
     /// Do not let the iPhone restart at the end
-    #[arg(long, requires = "to_phone")]
+    #[arg(long, conflicts_with = "target")]
     pub(super) no_reboot: bool,
     /// Remove what is on the iPhone and not in the snapshot
-    #[arg(long, requires = "to_phone")]
+    #[arg(long, conflicts_with = "target")]
     pub(super) remove_items: bool,
     /// Do not back the iPhone up before it is written to
-    #[arg(long, requires = "to_phone")]
+    #[arg(long, conflicts_with = "target")]
     pub(super) no_safety_backup: bool,
     /// File that holds the iPhone backup password of the day of the snapshot, if that is encrypted (its last line end is
     /// dropped); or RUSSET_PHONE_PASSWORD_FILE
-    #[arg(long, value_name = "FILE", requires = "to_phone")]
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
     pub(super) phone_password_file: Option<PathBuf>,
 }
 

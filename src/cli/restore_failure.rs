@@ -78,7 +78,12 @@ impl From<PhoneRestoreError> for Failure {
 fn of_give(error: &GiveError) -> Failure {
     match error {
         GiveError::Phone { code: number, unsent, .. } => {
-            let failure = of_phone(error, *number, !unsent.is_empty());
+            // Whatever the phone calls it, that is why.
+            let failure = if unsent.iter().any(|file| file.is_damaged) {
+                Failure::of(code::DAMAGE, error).next(VERIFY)
+            } else {
+                of_phone(error, *number)
+            };
             let named = unsent.iter().take(SHOWN_COUNT);
             named.fold(failure, |failure, file| {
                 failure.because(format!("could not be sent: {}: {}", file.path, file.why))
@@ -103,7 +108,7 @@ fn of_give(error: &GiveError) -> Failure {
 }
 
 /// What Apple's numbers mean in a restore.
-fn of_phone(error: &dyn Error, number: i64, has_unsent: bool) -> Failure {
+fn of_phone(error: &dyn Error, number: i64) -> Failure {
     let (exit, next) = match number {
         25 => (
             code::FAILED,
@@ -116,7 +121,6 @@ fn of_phone(error: &dyn Error, number: i64, has_unsent: bool) -> Failure {
             code::FAILED,
             "the snapshot is of a backup that was never finished: choose another one",
         ),
-        205 if has_unsent => (code::DAMAGE, VERIFY),
         205 => (
             code::FAILED,
             "the iPhone found the snapshot at odds with itself: choose another one; `russet verify --read-data` looks for damage",

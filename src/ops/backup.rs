@@ -255,7 +255,6 @@ impl Run<'_> {
         Ok(BackedUp { snapshot, written, received_len, is_resumed })
     }
 
-    #[expect(clippy::type_complexity, reason = "named where it is taken apart")]
     fn serve(
         &self,
         stream: crate::capture::device::connect::PhoneStream,

@@ -10,12 +10,22 @@ use super::backup_password::BackupPassword;
 use super::connect::is_stopped;
 use super::link::{Doing, Ended, Link, LinkError, Response, Told};
 use super::shown::Shown;
-use super::take::Unreadable;
 use super::{FileError, FileErrorKind};
 use crate::observe::Observer;
 
 /// Most files that an error names.
 const NAMED_COUNT_MAX: usize = 200;
+
+/// A file that a phone wanted and did not get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsent {
+    /// Its path in the backup.
+    pub path: String,
+    /// Why.
+    pub why: String,
+    /// Whether it is there and cannot be read: the repository is damaged.
+    pub is_damaged: bool,
+}
 
 /// What a phone is asked to do with a snapshot. The host's copy, which Apple's protocol offers, is never asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +54,7 @@ pub enum GiveError {
         /// The phone's words; may be empty.
         description: String,
         /// Files that it wanted and that could not be sent.
-        unsent: Vec<Unreadable>,
+        unsent: Vec<Unsent>,
     },
     /// The phone hung up.
     #[error("the phone ended the restore without saying why")]
@@ -62,18 +72,19 @@ pub enum GiveError {
 /// What the phone tells, on its way to the observer.
 struct Teller<'a> {
     observer: &'a dyn Observer,
-    unsent: Vec<Unreadable>,
+    unsent: Vec<Unsent>,
 }
 
 impl Told for Teller<'_> {
     fn refused(&mut self, path: &[u8], error: &FileError) {
         let path = String::from_utf8_lossy(path).into_owned();
         // Phones look for files that need not be there.
-        if error.kind == FileErrorKind::Io {
+        let is_damaged = error.kind == FileErrorKind::Io;
+        if is_damaged {
             self.observer.problem(&path, &error.text);
         }
         if self.unsent.len() < NAMED_COUNT_MAX {
-            self.unsent.push(Unreadable { path, why: error.text.clone() });
+            self.unsent.push(Unsent { path, why: error.text.clone(), is_damaged });
         }
     }
 
@@ -132,7 +143,7 @@ fn request(
 fn judge(
     ended: Result<Ended, LinkError>,
     is_all_sent: bool,
-    unsent: Vec<Unreadable>,
+    unsent: Vec<Unsent>,
 ) -> Result<(), GiveError> {
     match ended {
         Ok(Ended::Response(Response { error_code: 0, .. })) => Ok(()),

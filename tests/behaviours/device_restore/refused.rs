@@ -17,7 +17,7 @@ fn assert_left_alone(phone: &Handset, before: &Truth) {
 fn adopt(desk: &Desk, backup: &FakeBackup) -> String {
     let folder = backup.write_to(desk.repository.folder("source"));
     desk.repository.run(&["import", "--json", "--allow-incomplete", text(&folder)]);
-    desk.repository.snapshots()[0]["id"].as_str().unwrap().to_owned()
+    desk.repository.snapshots()[0]["snapshot_id"].as_str().unwrap().to_owned()
 }
 
 #[test]

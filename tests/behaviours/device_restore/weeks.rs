@@ -70,6 +70,12 @@ fn an_encrypted_week_comes_back_with_the_password_of_its_day() {
     let right = desk.password_file("of that day");
     desk.restore_well(&phone, &snapshot, &["--phone-password-file", &right]);
     assert_same(&phone.truth(), &truth);
+    phone.erase();
+    let args = ["restore", &snapshot, "--yes", "--no-safety-backup", "--to-phone"];
+    let mut command = desk.command(&phone.serve(Script::default()), &args);
+    command.env("RUSSET_PHONE_PASSWORD_FILE", &right);
+    run(command).code(0);
+    assert_same(&phone.truth(), &truth);
     phone.assert_no_violation();
 }
 
