@@ -37,11 +37,13 @@ interop: fetch
 	@scripts/interop.sh
 	@interop/device/idevicebackup2.sh
 	@interop/device/pymobiledevice3.sh
+	@interop/device/restored_by_russet.sh
 
 interop-device: fetch
-	$(CARGO) build -p russet-testkit --release --locked --offline
+	$(CARGO) build -p russet-testkit -p russet --release --locked --offline
 	interop/device/idevicebackup2.sh
 	interop/device/pymobiledevice3.sh
+	interop/device/restored_by_russet.sh
 
 soak: fetch
 	@scripts/setup.sh soak

@@ -99,11 +99,11 @@ fn of_give(error: &GiveError) -> Failure {
         }
         GiveError::Link(_) => Failure::of(code::FAILED, error)
             .next("restart the iPhone and run it again; a restore begins anew each time"),
-        GiveError::Stopped => Failure::new(
-            code::INTERRUPTED,
-            "stopped as asked; the iPhone was told to stop, and changes only when everything has come",
-        )
-        .next("run the same command again: it begins anew"),
+        GiveError::Stopped => {
+            Failure::new(code::INTERRUPTED, "stopped as asked, in the middle of the restore").next(
+                "look at the iPhone: if it shows no progress of a restore, it is as it was. The same command begins anew",
+            )
+        }
     }
 }
 

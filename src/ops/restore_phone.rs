@@ -25,6 +25,8 @@ use crate::snapshot::{Snapshot, TreeError, TreeWalk, What};
 /// The word on snapshots that are made for safety before a restore.
 pub const SAFETY_TAG: &str = "before-restore";
 
+const MB: u64 = 1_000_000;
+
 /// Files that are named of those that miss pieces.
 const NAMED_COUNT_MAX: usize = 20;
 
@@ -52,7 +54,7 @@ pub enum Refusal {
     #[error("Find My is on")]
     FindMyOn,
     /// It can never fit (Apple's 106).
-    #[error("the snapshot has {len} bytes, and the iPhone holds {capacity_len} at most")]
+    #[error("the snapshot has {} MB, and the iPhone holds {} MB at most", len / MB, capacity_len / MB)]
     TooLarge {
         /// The snapshot's bytes.
         len: u64,
@@ -128,7 +130,9 @@ pub fn preflight(
         && len > free_len
     {
         observer.remark(&format!(
-            "the snapshot has {len} bytes, and the iPhone has {free_len} free: it refuses if it cannot make room",
+            "the snapshot has {} MB, and the iPhone has {} MB free: it refuses if it cannot make room",
+            len / MB,
+            free_len / MB,
         ));
     }
     observer.begin(Phase::CheckingSnapshots, 0, 0);

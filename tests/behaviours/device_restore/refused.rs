@@ -113,7 +113,7 @@ fn another_phone_than_the_one_that_is_meant() {
 fn options_of_a_phone_without_a_phone() {
     let desk = Desk::new();
     let ran = desk.repository.run(&["restore", "latest", "--target", "x", "--remove-items"]);
-    ran.code(2).says(&["--to-phone"]);
+    ran.code(2).says(&["cannot be used with '--remove-items'"]);
     desk.repository.run(&["restore", "latest"]).code(2).says(&["--target"]);
     let both = ["restore", "latest", "--target", "x", "--to-phone"];
     desk.repository.run(&both).code(2).says(&["cannot be used with"]);

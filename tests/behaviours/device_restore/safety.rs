@@ -19,10 +19,9 @@ fn a_phone_is_backed_up_before_and_that_snapshot_brings_it_back() {
     let [_, safety] = snapshots.as_slice() else { panic!("{snapshots:?}") };
     assert_eq!(safety["tags"], serde_json::json!(["before-restore"]));
     let told = ran.messages();
-    assert!(
-        told.iter()
-            .any(|m| m["message_type"] == "safety_snapshot" && m["snapshot_id"] == safety["snapshot_id"])
-    );
+    assert!(told.iter().any(
+        |m| m["message_type"] == "safety_snapshot" && m["snapshot_id"] == safety["snapshot_id"]
+    ));
     desk.restore_well(&phone, safety["snapshot_id"].as_str().unwrap(), &["--remove-items"]);
     assert_same(&phone.truth(), &now);
     phone.assert_no_violation();
