@@ -119,7 +119,7 @@ pub(super) fn confirm_name(question: &str, name: &str, yes: bool) -> Result<(), 
 /// Whether a name was meant: phones are called "Anna’s iPhone", with an apostrophe that few keyboards have.
 fn is_same_name(typed: &str, name: &str) -> bool {
     let plain = |text: &str| text.trim().replace('\u{2019}', "'").to_lowercase();
-    plain(typed) == plain(name)
+    !plain(typed).is_empty() && plain(typed) == plain(name)
 }
 
 fn answer(question: &str) -> Result<String, Failure> {
@@ -163,5 +163,6 @@ mod tests {
     fn a_name_is_meant_whatever_apostrophe_and_case_it_is_typed_with() {
         assert!(is_same_name("anna's iphone\n", "Anna\u{2019}s iPhone"));
         assert!(!is_same_name("iphone\n", "Anna\u{2019}s iPhone") && !is_same_name("\n", "x"));
+        assert!(!is_same_name("\n", " "), "nothing typed is no name");
     }
 }

@@ -294,8 +294,54 @@ fn write_back(
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
+    use russet_store::ids::RecordId;
+    use russet_store::log::SnapshotState;
+
+    /// A whole snapshot of 1000 bytes, of iOS 18.6.2.
+    fn snapshot() -> Snapshot {
+        let json = serde_json::json!({
+            "v": 1, "tree": "00".repeat(32), "udid": "u", "backup_time": 1, "backup_time_source": "status",
+            "captured": 1, "kind": "usb", "verdict": "complete", "writer": "00".repeat(16), "seq": 1,
+            "device": { "product_version": "18.6.2" },
+        });
+        let mut record: crate::snapshot::SnapshotRecord = serde_json::from_value(json).unwrap();
+        record.counts.len = 1000;
+        Snapshot { id: RecordId::decode([1; 32]), record, state: SnapshotState::default() }
+    }
+
+    #[test]
+    fn a_phone_that_can_never_hold_the_snapshot_is_told_from_one_that_is_full() {
+        let of = |total_data_len, free_data_len| {
+            fits(&snapshot(), &Values { total_data_len, free_data_len, ..Values::default() })
+        };
+        let refused = of(Some(999), None);
+        assert!(matches!(refused, Err(Refusal::TooLarge { len: 1000, capacity_len: 999 })));
+        assert!(of(Some(1000), Some(0)).is_ok());
+        assert!(of(None, None).is_ok());
+    }
+
+    #[test]
+    fn an_unchecked_snapshot_is_not_an_incomplete_one() {
+        let mut snapshot = snapshot();
+        snapshot.record.verdict = Verdict::Unchecked;
+        assert!(fits(&snapshot, &Values::default()).is_ok());
+        snapshot.record.verdict = Verdict::Incomplete;
+        let refused = fits(&snapshot, &Values::default());
+        assert!(matches!(refused, Err(Refusal::Incomplete { .. })));
+    }
+
+    #[test]
+    fn a_phone_of_the_same_ios_is_new_enough_and_one_before_it_is_not() {
+        let of = |version: &str| {
+            let product_version = Some(version.to_owned());
+            fits(&snapshot(), &Values { product_version, ..Values::default() })
+        };
+        assert!(of("18.6.2").is_ok() && of("26.0").is_ok());
+        assert!(matches!(of("18.6.1"), Err(Refusal::OlderSystem { .. })));
+    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {

@@ -35,7 +35,9 @@ pub(super) fn to_phone(
     let values = found.phone.values()?;
     let name = plain(values.name.as_deref().unwrap_or(&attached.udid));
     preflight(&opened.repository, &snapshot, &values, &context.progress)?;
-    let password = if snapshot.record.encrypted == Some(true) {
+    // Where nobody could tell whether it is encrypted, a password that is given goes along.
+    let is_told = snapshot.record.encrypted.is_none() && args.phone_password_file.is_some();
+    let password = if snapshot.record.encrypted == Some(true) || is_told {
         let prompt = format!("iPhone backup password of {} (of that day)", moment(snapshot.time()));
         let variable = Some("RUSSET_PHONE_PASSWORD_FILE");
         let file = args.phone_password_file.as_deref();
