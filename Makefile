@@ -37,12 +37,14 @@ interop: fetch
 	@scripts/interop.sh
 	@interop/device/idevicebackup2.sh
 	@interop/device/pymobiledevice3.sh
+	@interop/device/differential.sh
 	@interop/device/restored_by_russet.sh
 
 interop-device: fetch
-	$(CARGO) build -p russet-testkit -p russet --release --locked --offline
+	$(CARGO) build --workspace --release --locked --offline
 	interop/device/idevicebackup2.sh
 	interop/device/pymobiledevice3.sh
+	interop/device/differential.sh
 	interop/device/restored_by_russet.sh
 
 soak: fetch

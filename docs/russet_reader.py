@@ -24,6 +24,7 @@ import argon2.low_level
 import zstandard
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 MAGIC = b"\x89russet\n"
@@ -31,7 +32,7 @@ MIB = 1 << 20
 CONFIG, KEYSLOT, KEYRING, PACK, SNAPSHOT, LOG = 1, 2, 3, 4, 6, 7  # kinds of files, §2
 DATA, TREE, RECORD = 1, 2, 3  # types of blobs, §6
 FILE, DIRECTORY, LINK = 1, 2, 3  # what a tree's entry is, §8
-DERIVED, IN_MANIFEST, OPENED, PADDED, KNOWN_FLAGS = 1, 2, 4, 8, 15  # flags of a tree's entry, §8
+DERIVED, IN_MANIFEST, OPENED, KNOWN_FLAGS = 1, 2, 4, 7  # flags of a tree's entry, §8
 SMALL_FILE_LEN_MAX = 4 * MIB  # §5
 COUNT_MAX = 8192  # of what stands in one blob of a tree, §8
 ID = "[0-9a-f]{64}"
@@ -40,7 +41,8 @@ Header = namedtuple("Header", "kind algorithm pack_type epoch repository length"
 Keys = namedtuple("Keys", "repository mac blob_ids data")  # blob_ids: {blob type: id key}, data: {epoch: data key}
 Pack = namedtuple("Pack", "name header blob_key")
 Place = namedtuple("Place", "pack ordinal offset sealed_len plain_len type encoding")  # of a blob, in packs[pack]
-Entry = namedtuple("Entry", "what flags depth domain relative_path stored_path mtime_ns length file_hash target ids")
+Entry = namedtuple("Entry", "what flags depth padding domain relative_path stored_path mtime_ns length file_hash "
+                   "target file_key ids")
 DIRECTORY_ENTRY = struct.Struct("<32s4I2B6x")  # of a pack, §6
 PACKED_PLACE = struct.Struct("<5I2B")  # there may be millions of blobs, so places are kept as bytes
 
@@ -468,7 +470,7 @@ class Blobs:
 # ------------------------------------------------------------------------------------------------ trees, §8
 def decode_entry(data):
     cursor = Cursor(data)
-    what, flags, depth, _zero = cursor.take(4)
+    what, flags, depth, padding = cursor.take(4)
     domain, relative_path = cursor.counted(2), cursor.counted(4)
     if flags & DERIVED:
         digest = hashlib.sha1(domain + b"-" + relative_path).hexdigest().encode()
@@ -479,14 +481,15 @@ def decode_entry(data):
     file_hash = cursor.take(32)
     cursor.take(8 if flags & IN_MANIFEST else 0)  # of the row in Manifest.db; only writers compare it
     target = cursor.counted(2)
-    cursor.take(32 if flags & OPENED else 0)  # the file key
+    file_key = cursor.take(32 if flags & OPENED else 0)
     ids = cursor.ids()
     cursor.end()
     if what not in (FILE, DIRECTORY, LINK) or flags & ~KNOWN_FLAGS or depth > 4 or len(ids) > 64 \
-            or nanoseconds >= 10**9:
+            or nanoseconds >= 10**9 or (flags & OPENED and (what != FILE or padding > 16)):
         raise Damage(f"{printable(stored_path)}: its entry cannot be right")
     mtime_ns = seconds * 10**9 + nanoseconds
-    return Entry(what, flags, depth, domain, relative_path, stored_path, mtime_ns, length, file_hash, target, ids)
+    return Entry(what, flags, depth, padding if flags & OPENED else 0, domain, relative_path, stored_path, mtime_ns,
+                 length, file_hash, target, file_key, ids)
 
 def check_entry(entry):
     """§8. No stored path may leave the folder that is written; the backup folder itself has the empty one."""
@@ -496,8 +499,6 @@ def check_entry(entry):
             raise Damage("refused, this path is not allowed")
     if os.name == "nt" and (b"\\" in path or b":" in path):
         raise Damage("refused, Windows would take this path for another one")
-    if entry.flags & (OPENED | PADDED):
-        raise Damage("refused, it was opened or padded at capture, which this reader does not know")
 
 def walk(blobs, blob_id, done, level_above=17):
     """Every entry below a tree blob, but not of parts that are `done`: those were walked, and nothing in them was lost.
@@ -548,6 +549,19 @@ def chunk_ids(blobs, ids, depth):
         below = cursor.ids()
         cursor.end()
         yield from chunk_ids(blobs, below, depth - 1)
+
+def stored_pieces(entry, chunks):
+    """§8.1: what stands in the backup folder, from the chunks; those of an opened file are its plaintext."""
+    if not entry.flags & OPENED:
+        yield from chunks
+        return
+    cipher = Cipher(algorithms.AES(entry.file_key), modes.CBC(bytes(16))).encryptor()
+    for chunk in chunks:
+        yield cipher.update(chunk)
+    try:
+        yield cipher.update(bytes([entry.padding]) * entry.padding) + cipher.finalize()
+    except ValueError:
+        raise Damage("its plaintext and its padding are no whole blocks") from None
 
 # ------------------------------------------------------------------------------------------------ restore, §9.1
 class Restore:
@@ -603,13 +617,13 @@ class Restore:
         self.file_count += 1
     def write_chunks(self, entry, out):
         file_hash, length = blake3(), 0
-        for blob_id in chunk_ids(self.blobs, entry.ids, entry.depth):
-            chunk = self.blobs.read(blob_id, DATA)
-            length += len(chunk)
+        chunks = (self.blobs.read(blob_id, DATA) for blob_id in chunk_ids(self.blobs, entry.ids, entry.depth))
+        for piece in stored_pieces(entry, chunks):
+            length += len(piece)
             if length > entry.length:
                 break
-            file_hash.update(chunk)
-            out.write(chunk)
+            file_hash.update(piece)
+            out.write(piece)
         if length != entry.length or file_hash.digest() != entry.file_hash:
             raise Damage("its length or its BLAKE3 is wrong")
     def write_link(self, entry, path):
@@ -688,7 +702,7 @@ def verify_tree(blobs, snapshot_id, record, good, done):
             lengths = [good.get(blob_id) for blob_id in chunk_ids(blobs, entry.ids, entry.depth)]
             if None in lengths:
                 raise Damage(f"{lengths.count(None)} of its chunks are lost")
-            if entry.what == FILE and sum(lengths) != entry.length:
+            if entry.what == FILE and sum(lengths) + entry.padding != entry.length:
                 raise Damage("its chunks do not give its length")
         except Damage as why:
             blobs.report.loss(f"snapshot {snapshot_id[:8]}: {printable(entry.stored_path)}: {why}")
@@ -747,8 +761,14 @@ def document_vectors(table):
     def id_of(type_name):
         return keyed(derive_key("russet format 1 blob id " + type_name, id_key), b"hello")
     row = keyed(derive_key("russet format 1 row", id_key), struct.pack("<q", 1) + b"bplist00")[:8]
-    leaf = b"\0\1\0\0\0" + struct.pack("<I", 136) + b"\1\3\0\0" + b"\x0a\0HomeDomain" + b"\x12\0\0\0Library/SMS/sms.db"
-    leaf += struct.pack("<qIQ", 1700000000, 5, 5) + blake3(b"hello").digest() + row + b"\0\0" + b"\1\0\0\0" + id_of("data")
+    def leaf_of(flags, padding, content, file_key):
+        names = b"\x0a\0HomeDomain" + b"\x12\0\0\0Library/SMS/sms.db"
+        entry = bytes([1, flags, 0, padding]) + names + struct.pack("<qIQ", 1700000000, 5, len(content))
+        entry += blake3(content).digest() + row + b"\0\0" + file_key + b"\1\0\0\0" + id_of("data")
+        return b"\0\1\0\0\0" + struct.pack("<I", len(entry)) + entry
+    leaf, stored = leaf_of(3, 0, b"hello", b""), bytes.fromhex(table.get("tree: stored bytes of `hello`, opened", ""))
+    opened = leaf_of(7, 11, stored, recovery_key)
+    opened_entry = decode_entry(decode_node(opened)[1][0])
     return {
         "header": header(4, 2, 1, 8192), "mac key": mac_key(master, repository),
         "key of the keyring": derive_key("russet format 1 keyring", master + repository),
@@ -764,6 +784,8 @@ def document_vectors(table):
         "blob of payload `hello`, ordinal 3": ChaCha20Poly1305(blob_key).encrypt(b"\3" + bytes(11), b"hello", b"\1\3\0\0\0"),
         "directory": ChaCha20Poly1305(directory_key).encrypt(bytes(12), bytes(16), bytes(96)),
         "tree: leaf": leaf if decode_entry(decode_node(leaf)[1][0]).ids == [id_of("data")] else b"",
+        "tree: leaf, opened": opened if opened_entry.ids == [id_of("data")] else b"",
+        "tree: stored bytes of `hello`, opened": b"".join(stored_pieces(opened_entry, [b"hello"])),
         "tree: list of chunks": b"\x81\2\0\0\0" + id_of("data") * 2}
 
 def self_test():

@@ -57,6 +57,22 @@ def entry(what=1, ids=(bytes(32),), flags=1, stored=b"", depth=0):
     return struct.pack("<I", len(body)) + body
 
 
+def keybag():
+    def field(tag, value):
+        return tag + struct.pack(">I", len(value)) + value
+
+    def number(tag, value):
+        return field(tag, struct.pack(">I", value))
+
+    bag = number(b"VERS", 5) + number(b"TYPE", 1) + field(b"UUID", bytes(16)) + field(b"HMCK", bytes(40))
+    bag += number(b"WRAP", 0) + field(b"SALT", bytes(20)) + number(b"ITER", 10_000)
+    bag += number(b"DPWT", 1) + number(b"DPIC", 10_000_000) + field(b"DPSL", bytes(20))
+    for each in (4, 3):
+        bag += field(b"UUID", bytes(16)) + number(b"CLAS", each) + number(b"WRAP", 2) + number(b"KTYP", 0)
+        bag += field(b"WPKY", bytes(40))
+    return bag
+
+
 def leaf(entries):
     return bytes([0]) + struct.pack("<I", len(entries)) + b"".join(entries)
 
@@ -123,6 +139,10 @@ def seeds():
     for name, value in plists.items():
         yield "plists", name + ".xml", plistlib.dumps(value)
         yield "plists", name, plistlib.dumps(value, fmt=plistlib.FMT_BINARY)
+    yield "keybag", "bag", keybag()
+    yield "keybag", "plist", plistlib.dumps({"BackupKeyBag": keybag(), "ManifestKey": bytes(44)}, fmt=plistlib.FMT_BINARY)
+    # `hello` under the key c0 … df.
+    yield "keybag", "file", bytes(range(0xC0, 0xE0)) + bytes.fromhex("9088613793d2e7385fa65531c4cb992f")
     yield "mb_file", "binary", plistlib.dumps(archived_file(), fmt=plistlib.FMT_BINARY)
     yield "manifest_db", "three_rows", database()
     yield "manifest_pages", "three_rows", database()

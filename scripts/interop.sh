@@ -34,14 +34,16 @@ python=$(interop/reader/setup.sh)
 "$python" docs/russet_reader.py --self-test
 "$python" interop/reader/test_reader.py
 
-# $1: name, $2: password file of the phone or ''
+# $1: name, $2: password file of the phone or '', $3: `opened` if russet is given that file too
 weeks_of() {
     echo "--- two weeks of a phone, $1"
-    set -- "$1" "${2:-}" "$work/$1"
+    set -- "$1" "${2:-}" "$work/$1" "${3:-}"
     "$bin/russet-phone" weeks --out "$3/phone" --weeks 2 --preset small --seed 7 --truth "$3/truth" \
         ${2:+--password-file "$2"} > "$3.folders"
     russet "$3/repository" init
-    while read -r folder; do russet "$3/repository" import "$folder"; done < "$3.folders"
+    while read -r folder; do
+        russet "$3/repository" import ${4:+--phone-password-file "$2"} "$folder"
+    done < "$3.folders"
     week=0
     while read -r folder; do
         week=$((week + 1))
@@ -71,6 +73,7 @@ russet_id() {
 
 weeks_of plain ''
 weeks_of encrypted "$apple_password"
+weeks_of opened "$apple_password" opened
 
 echo "--- the golden repositories and today's, with the Python reader alone"
 interop/reader/golden.sh "$work/plain/repository" "$password" latest "$(sed -n '$p' "$work/plain.folders")"

@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = TreeWalk::from_key(repository, *root, b"HomeDomain", b"Library").take(10_000).count();
     BlobWalk::default().add(repository, *root, &mut |_| {});
     for depth in 0..=5 {
-        let content = Content { len: 0, hash: [0; 32], depth, ids: vec![*root] };
+        let content = Content { len: 0, hash: [0; 32], depth, ids: vec![*root], opened: None };
         let mut count = 0;
         let _ = visit_chunks::<TreeError>(repository, &content, &mut |_, _| {
             count += 1;

@@ -196,7 +196,8 @@ class DamagedRepositories(ReaderCase):
         sample = Sample(self.repository)
         path = sample.pack_path("data")
         path.write_bytes(path.read_bytes()[:-4096])
-        self.assertEqual(self.restore(INCOMPLETE), {b"empty": b"", b"link": ("link", b"Manifest.db")})
+        left = {b"empty": b"", b"nothing": sample.nothing, b"link": ("link", b"Manifest.db")}
+        self.assertEqual(self.restore(INCOMPLETE), left)
         self.assertIn(path.name, self.said)
         self.assertEqual(self.reader("verify"), DAMAGE)
 
@@ -330,9 +331,22 @@ class HostileRepositories(ReaderCase):
         sample, found = self.refused(entry(b"lie", file_hash=bytes(32)), words="BLAKE3 is wrong")
         self.assertEqual(found, self.whole(sample))
 
-    def test_a_file_opened_at_capture_is_refused_by_name(self):
-        sample, found = self.refused(entry(b"secret", flags=4), words="secret: refused, it was opened")
-        self.assertEqual(found, self.whole(sample))
+    def test_an_opened_file_that_does_not_come_back_to_the_byte_is_refused(self):
+        opened = {"flags": 4, "content": bytes(16), "padding": 16}
+        for number, (changes, words) in enumerate((({}, "BLAKE3 is wrong"), ({"padding": 15}, "no whole blocks"),
+                                                   ({"padding": 0}, "BLAKE3 is wrong"), ({"length": 32}, "BLAKE3 is wrong"))):
+            with self.subTest(changes=changes):
+                self.repository, self.target = self.folder / f"repository{number}", self.folder / f"out{number}"
+                sample, found = self.refused(entry(b"secret", **{**opened, **changes}), words=words)
+                self.assertEqual(found, self.whole(sample))
+
+    def test_what_can_only_be_a_file_and_one_block_of_padding_is_held_to_it(self):
+        for number, changes in enumerate(({"what": 2}, {"what": 3}, {"padding": 17}, {"flags": 8}, {"flags": 12})):
+            with self.subTest(changes=changes):
+                self.repository, self.target = self.folder / f"repository{number}", self.folder / f"out{number}"
+                _, found = self.refused(entry(b"secret", **{"flags": 4, "padding": 1, **changes}),
+                                        words="its entry cannot be right")
+                self.assertNotIn(b"secret", found)
 
     def test_an_udid_that_is_a_path_does_not_name_the_folder(self):
         sample = Sample(self.repository, udid="../../x")
@@ -459,7 +473,7 @@ class SelfTest(unittest.TestCase):
     def test_the_published_vectors_hold(self):
         done = subprocess.run([sys.executable, str(READER), "--self-test"], capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        for name in ("HChaCha20", "XChaCha20-Poly1305", "BLAKE3 derive_key", "Argon2id", "BIP-39", "format.md 12, 21 rows"):
+        for name in ("HChaCha20", "XChaCha20-Poly1305", "BLAKE3 derive_key", "Argon2id", "BIP-39", "format.md 12, 23 rows"):
             self.assertIn(name, done.stdout)
 
     def test_the_words_are_those_of_bip_39(self):

@@ -13,6 +13,8 @@ from pathlib import Path
 import argon2.low_level
 import zstandard
 from blake3 import blake3
+from cryptography.hazmat.primitives import padding as block_padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
@@ -43,11 +45,11 @@ def words_of(entropy):
 
 
 def entry(stored, *, what=1, domain=b"", relative=b"", ids=(), depth=0, content=b"", target=b"", mtime=(1700000000, 5),
-          derived=False, flags=0, file_hash=None, length=None):
+          derived=False, flags=0, file_hash=None, length=None, padding=0, file_key=bytes(32)):
     """One entry of a leaf, §8."""
     if file_hash is None:
         file_hash = blake3(content).digest() if what == 1 else bytes(32)
-    body = bytes([what, flags | (1 if derived else 0), depth, 0])
+    body = bytes([what, flags | (1 if derived else 0), depth, padding])
     body += struct.pack("<H", len(domain)) + domain + struct.pack("<I", len(relative)) + relative
     if not derived:
         body += struct.pack("<H", len(stored)) + stored
@@ -55,9 +57,17 @@ def entry(stored, *, what=1, domain=b"", relative=b"", ids=(), depth=0, content=
     body += os.urandom(8) if flags & 2 else b""
     body += struct.pack("<H", len(target)) + target
     if flags & 4:
-        body += bytes(32)
+        body += file_key
     body += struct.pack("<I", len(ids)) + b"".join(ids)
     return struct.pack("<I", len(body)) + body
+
+
+def encrypt_as_a_phone(file_key, plain):
+    """The stored file of §8.1, padded by PKCS#7; and the length of its padding."""
+    padder = block_padding.PKCS7(128).padder()
+    padded = padder.update(plain) + padder.finalize()
+    cipher = Cipher(algorithms.AES(file_key), modes.CBC(bytes(16))).encryptor()
+    return cipher.update(padded) + cipher.finalize(), len(padded) - len(plain)
 
 
 def leaf(entries):
@@ -225,16 +235,25 @@ class Sample:
         self.last_chunk = chunks[-1]
         note = [writer.blob("data", part, compress=True) for part in (self.note[:4000], self.note[4000:])]
         manifest = [writer.blob("data", self.manifest)]
+        # Opened: two chunks that are no whole blocks, and one without any plaintext.
+        self.diary_key, self.diary_plain = os.urandom(32), b"dear diary, " * 333
+        self.diary, diary_padding = encrypt_as_a_phone(self.diary_key, self.diary_plain)
+        diary = [writer.blob("data", part) for part in (self.diary_plain[:1001], self.diary_plain[1001:])]
+        self.nothing, _ = encrypt_as_a_phone(self.diary_key, b"")
         folders = sorted({self.big_path[:2], self.note_path[:2]})
         first = [] if drop_directories else [entry(b"", what=2, mtime=(1500000000, 0))]
         first += [] if drop_directories else [entry(folder, what=2, mtime=(-5, 0)) for folder in folders]
         first += [entry(b"Manifest.db", ids=manifest, content=self.manifest), entry(b"empty"),
-                  entry(b"link", what=3, target=b"Manifest.db"), *extra_entries]
+                  entry(b"link", what=3, target=b"Manifest.db"),
+                  entry(b"nothing", flags=4, content=self.nothing, padding=16, file_key=self.diary_key),
+                  entry(b"diary", flags=4, ids=diary, content=self.diary, padding=diary_padding,
+                        file_key=self.diary_key), *extra_entries]
         second = [entry(b"", domain=b"HomeDomain", relative=b"big", derived=True, flags=2, depth=1, ids=lists,
                         content=self.big),
                   entry(b"", domain=b"HomeDomain", relative=b"note", derived=True, flags=2, ids=note,
                         content=self.note)]
-        self.files = {b"Manifest.db": self.manifest, b"empty": b"", self.big_path: self.big, self.note_path: self.note}
+        self.files = {b"Manifest.db": self.manifest, b"empty": b"", b"diary": self.diary, b"nothing": self.nothing,
+                      self.big_path: self.big, self.note_path: self.note}
         return first, second
 
     def pack_path(self, which):

@@ -30,6 +30,10 @@ pub enum MbFileError {
 pub struct WrappedKey(Vec<u8>);
 
 impl WrappedKey {
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     /// The bytes as they stand in the record; 44 in all that were seen, not checked here.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

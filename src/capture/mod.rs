@@ -5,6 +5,8 @@
 
 mod catalogue;
 pub mod device;
+mod file_keys;
 pub mod folder;
+pub mod stored;
 
 pub use catalogue::{ItemKind, RowMark};

@@ -69,6 +69,8 @@ pub(super) enum Command {
     Devices(Devices),
     /// Let an iPhone trust this computer
     Pair(Pair),
+    /// Look at everything a backup needs and say what to do
+    Doctor(Doctor),
     /// Take Finder, iTunes or idevicebackup2 backups as dated snapshots
     Import(Import),
     /// List snapshots
@@ -164,6 +166,13 @@ pub(super) struct Devices {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Also write it to a file, without names and numbers of phones
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Pair {
     /// iPhone by UDID (its beginning is enough); none: the only one that is connected
     pub(super) device: Option<String>,
@@ -189,6 +198,10 @@ pub(super) struct Import {
     /// Take unfinished backups too; they never stand for the phone
     #[arg(long)]
     pub(super) allow_incomplete: bool,
+    /// File that holds the password of encrypted backups (its last line end is dropped); several, if it changed: of each
+    /// backup the one that opens it counts. RUSSET_PHONE_PASSWORD_FILE names one too
+    #[arg(long, value_name = "FILE")]
+    pub(super) phone_password_file: Vec<PathBuf>,
     /// Word to put on each new snapshot
     #[arg(long, value_name = "TAG")]
     pub(super) tag: Vec<String>,
@@ -347,6 +360,9 @@ pub(super) struct Prune {
     /// How much of the packs may stay unused
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = super::format::parse_share)]
     pub(super) max_unused: f64,
+    /// First give up interrupted backups of phones, and what was received for them
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) drop_drafts: bool,
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,

@@ -12,6 +12,7 @@ use russet_store::sweep::SweepError;
 
 use super::output;
 use crate::capture::folder::{FolderError, TakeError};
+use crate::ops::commit::CommitError;
 use crate::ops::forget::ForgetError;
 use crate::ops::import::ImportError;
 use crate::ops::init::InitError;
@@ -20,6 +21,7 @@ use crate::ops::open::OpenError;
 use crate::ops::restore::RestoreError;
 use crate::pipeline::IngestError;
 use crate::snapshot::select::SelectError;
+use crate::snapshot::tree::BuildError;
 
 /// Exit codes.
 pub(super) mod code {
@@ -35,7 +37,7 @@ pub(super) mod code {
     pub(in crate::cli) const NO_SPACE: u8 = 16;
     pub(in crate::cli) const CONNECTION: u8 = 17;
     pub(in crate::cli) const DAMAGE: u8 = 20;
-    pub(in crate::cli) const WRONG_PHONE_PASSWORD: u8 = 22;
+    pub(in crate::cli) const PHONE_PASSWORD: u8 = 22;
     pub(in crate::cli) const BUG: u8 = 70;
     pub(in crate::cli) const INTERRUPTED: u8 = 130;
 }
@@ -58,6 +60,10 @@ impl Failure {
     pub(super) fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
+    }
+
+    pub(super) fn what(&self) -> &str {
+        &self.what
     }
 
     pub(super) fn code(&self) -> u8 {
@@ -339,13 +345,27 @@ impl From<ImportError> for Failure {
     fn from(error: ImportError) -> Self {
         match error {
             ImportError::Folder(error) => error.into(),
+            ImportError::Password { .. } => Self::of(code::PHONE_PASSWORD, &error).next(
+                "it is the password of the backup's day that counts, not today's; without one the backup is kept encrypted as it is",
+            ),
             ImportError::Session(error)
             | ImportError::Take(
                 TakeError::Session(error) | TakeError::Ingest(IngestError::Session(error)),
             ) => error.into(),
             ImportError::Take(TakeError::Stopped) => Self::interrupted(),
             ImportError::Repository(error) => error.into(),
+            ImportError::Commit(error) => error.into(),
+            ImportError::Take(TakeError::Build(BuildError::Session(error))) => error.into(),
             other => Self::of(code::FAILED, &other),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Session(error) => error.into(),
+            CommitError::Json(_) => Self::of(code::FAILED, &error),
         }
     }
 }
@@ -423,6 +443,8 @@ impl From<ForgetError> for Failure {
         match error {
             ForgetError::Pinned(_) => Self::of(code::FAILED, &error)
                 .next("`russet unpin` first, if you mean it; nothing was forgotten"),
+            ForgetError::Drafts { .. } => Self::of(code::DAMAGE, &error)
+                .next("`russet prune --drop-drafts` gives them up; the phones are asked for everything again"),
             ForgetError::Repository(error) => error.into(),
             ForgetError::Sweep(SweepError::Repository(error)) => error.into(),
             ForgetError::Sweep(SweepError::Session(error)) => error.into(),

@@ -9,6 +9,7 @@ use crate::capture::device::take::{TakeError, Unreadable};
 use crate::capture::device::{LinkError, finish::FinishError};
 use crate::ops::backup::BackupError;
 use crate::pipeline::IngestError;
+use crate::snapshot::tree::BuildError;
 
 /// Files that are named of those a phone could not read.
 const SHOWN_COUNT: usize = 20;
@@ -85,6 +86,7 @@ impl From<BackupError> for Failure {
                 error.into()
             }
             BackupError::Repository(error) => error.into(),
+            BackupError::Commit(error) => error.into(),
             other => Self::of(code::FAILED, &other),
         }
     }
@@ -100,6 +102,7 @@ impl From<TakeError> for Failure {
             )
             .next("free some space on it (`russet forget`, then `russet prune`), and run the same command: it goes on where it stopped"),
             TakeError::Host(error) | TakeError::Finish(FinishError::Host(error)) => error.into(),
+            TakeError::Finish(FinishError::Build(BuildError::Session(error))) => error.into(),
             TakeError::Stopped => Self::new(
                 code::INTERRUPTED,
                 "stopped as asked; what came so far is kept",
@@ -166,7 +169,7 @@ fn of_phone(error: &TakeError, number: i64, unreadable: &[Unreadable], again: bo
         202 => (code::NOT_TRUSTED, "it was cancelled on the iPhone; run it again to go on"),
         203 => (code::FAILED, "update the iPhone: what it was shown comes from a newer iOS"),
         207 => (
-            code::WRONG_PHONE_PASSWORD,
+            code::PHONE_PASSWORD,
             "an organisation that manages the iPhone demands encrypted backups, or the iPhone backup password was wrong",
         ),
         208 => (

@@ -236,3 +236,46 @@ impl Observer for Progress {
         }
     }
 }
+
+/// One of several phones that are backed up at once: they share the bar, and each line says whose it is.
+pub(super) struct OfPhone<'a> {
+    progress: &'a Progress,
+    name: String,
+}
+
+impl<'a> OfPhone<'a> {
+    pub(super) fn new(progress: &'a Progress, name: String) -> Self {
+        Self { progress, name }
+    }
+}
+
+impl Observer for OfPhone<'_> {
+    fn begin(&self, phase: Phase, _: u64, _: u64) {
+        let (name, phase) = (&self.name, word(phase));
+        if self.progress.json {
+            let _ =
+                output::message("phase", json!({ "device": name, "phase": phase.to_lowercase() }));
+        } else if !self.progress.quiet {
+            self.progress.say(&format!("{}: {phase}", format::plain(name)));
+        }
+    }
+
+    fn advance(&self, len: u64, count: u64) {
+        self.progress.advance(len, count);
+    }
+
+    fn problem(&self, item: &str, why: &str) {
+        self.progress.problem(&format!("{}: {item}", self.name), why);
+    }
+
+    fn remark(&self, text: &str) {
+        self.progress.remark(&format!("{}: {text}", self.name));
+    }
+
+    fn prompt(&self, prompt: Prompt) {
+        if !self.progress.json {
+            self.progress.say(&format!("▸ on {}:", format::plain(&self.name)));
+        }
+        self.progress.prompt(prompt);
+    }
+}

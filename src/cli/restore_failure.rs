@@ -126,7 +126,7 @@ fn of_phone(error: &dyn Error, number: i64) -> Failure {
             "the iPhone found the snapshot at odds with itself: choose another one; `russet verify --read-data` looks for damage",
         ),
         207 => (
-            code::WRONG_PHONE_PASSWORD,
+            code::PHONE_PASSWORD,
             "use the iPhone backup password of the day of that snapshot, not today's; nothing on the iPhone was changed",
         ),
         208 => (
@@ -171,7 +171,7 @@ const UNKNOWN: &str = "try both passwords: nobody here knows whether the iPhone 
 
 fn of_change(error: ChangeError) -> Failure {
     match error {
-        ChangeError::Phone { code: 207, .. } => Failure::of(code::WRONG_PHONE_PASSWORD, &error).next(
+        ChangeError::Phone { code: 207, .. } => Failure::of(code::PHONE_PASSWORD, &error).next(
             "the iPhone backup password was wrong, and stays as it was; if it is forgotten, only Settings › General › Transfer or Reset › Reset All Settings removes it",
         ),
         ChangeError::Phone { code: 208, .. } => Failure::of(code::NOT_TRUSTED, &error).next(

@@ -1,4 +1,4 @@
-//! Where passwords come from: the repository's and the iPhone's.
+//! Where passwords come from: the repository's, and the phone's.
 //!
 //! Invariant: never from the arguments, where others could see it; asked for only on a terminal; wiped after use.
 
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
 use super::output;
+use crate::apple::PhonePassword;
 use crate::capture::device::backup_password::BackupPassword;
 
 const FILE_LEN_MAX: u64 = 1 << 20;
@@ -129,6 +130,28 @@ fn answer(question: &str) -> Result<String, Failure> {
     let mut line = String::new();
     io::stdin().read_line(&mut line).map_err(|e| Failure::new(code::USAGE, e.to_string()))?;
     Ok(line)
+}
+
+/// Asks for the password of an encrypted backup; empty: there is none to give. None without a terminal.
+pub(super) fn ask_for_phone(prompt: &str) -> Result<Option<PhonePassword>, Failure> {
+    if !io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|e| match e.kind() {
+        io::ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::new(code::USAGE, format!("could not ask for the password: {e}")),
+    });
+    let typed = Zeroizing::new(typed?);
+    Ok((!typed.is_empty()).then(|| PhonePassword::new(typed.as_bytes())))
+}
+
+/// Reads the password of an encrypted backup from a file.
+pub(super) fn phone_password_file(path: &Path) -> Result<PhonePassword, Failure> {
+    let password = PhonePassword::from_file(&read_file(path)?);
+    if password.is_empty() {
+        return Err(Failure::new(code::USAGE, format!("{} holds no password", path.display())));
+    }
+    Ok(password)
 }
 
 /// Reads the 24 words from a file.

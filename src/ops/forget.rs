@@ -1,10 +1,11 @@
 //! Forgetting snapshots, and giving back the space of what nothing needs.
 //!
 //! Invariant: a pinned snapshot is not forgotten; nothing is pruned while a record cannot be understood or anything that
-//! a snapshot needs is missing; a plan can be shown before anything is done.
+//! a snapshot or an unfinished backup needs is missing; a plan can be shown before anything is done.
 
 use std::collections::HashSet;
 
+use russet_store::backend::BackendError;
 use russet_store::config::Purpose;
 use russet_store::copies::{self, Look};
 use russet_store::header::Kind;
@@ -16,6 +17,7 @@ use russet_store::repository::{Repository, RepositoryError};
 use russet_store::sweep::{self, SweepError, SweepPlan};
 
 use super::open::Opened;
+use crate::capture::device::record as draft;
 use crate::observe::{Observer, Phase};
 use crate::snapshot::walk::BlobWalk;
 use crate::snapshot::{Snapshot, record};
@@ -42,6 +44,14 @@ pub enum ForgetError {
         /// One.
         first: RecordId,
     },
+    /// Unfinished backups of phones cannot be understood.
+    #[error(
+        "{count} unfinished backups of phones cannot be read: nothing is deleted while that is so"
+    )]
+    Drafts {
+        /// How many.
+        count: usize,
+    },
     /// Parts of listings cannot be read.
     #[error(
         "{count} parts of snapshots' listings cannot be read: nothing is deleted while that is so"
@@ -65,7 +75,15 @@ pub fn forget(
     opened.repository.config(Purpose::Write)?;
     let writer = opened.writer()?;
     for snapshot in snapshots {
-        opened.repository.append(writer, Said::Forgotten { snapshot: snapshot.id })?;
+        let said = Said::Forgotten { snapshot: snapshot.id };
+        match opened.repository.append(writer, said.clone()) {
+            Err(RepositoryError::Backend(BackendError::NoSpace { .. })) => {
+                // Whoever forgets wants room: what can be made anew makes way.
+                opened.repository.give_up_segments().map_err(SweepError::from)?;
+                opened.repository.append(writer, said)?;
+            }
+            other => drop(other?),
+        }
         opened.repository.delete_snapshot(snapshot.id)?;
     }
     opened.remember(observer);
@@ -104,14 +122,19 @@ pub fn plan(
     if let Some(first) = missing.first() {
         return Err(ForgetError::MissingRecords { count: missing.len(), first: *first });
     }
+    let (drafts, odd_count) = draft::all(repository);
+    if odd_count > 0 {
+        return Err(ForgetError::Drafts { count: odd_count });
+    }
     let kept: Vec<&Snapshot> = snapshots.iter().filter(|s| !without.contains(&s.id)).collect();
-    let needed = mark(repository, &kept, observer)?;
+    let needed = mark(repository, &kept, &drafts, observer)?;
     Ok(sweep::plan(repository, &needed, unused_share_max)?)
 }
 
 fn mark(
     repository: &Repository,
     snapshots: &[&Snapshot],
+    drafts: &[draft::Found],
     observer: &dyn Observer,
 ) -> Result<HashSet<BlobId>, ForgetError> {
     observer.begin(Phase::CheckingSnapshots, 0, snapshots.len() as u64);
@@ -136,12 +159,32 @@ fn mark(
         }
         observer.advance(0, 1);
     }
+    for found in drafts {
+        draft::mark(repository, &found.record, &mut walk, &mut |error| {
+            unreadable += 1;
+            observer.problem("an unfinished backup", &error.to_string());
+        });
+    }
     if unreadable > 0 {
         return Err(ForgetError::Listings { count: unreadable });
     }
     needed.extend(walk.trees);
     needed.extend(walk.data);
     Ok(needed)
+}
+
+/// Gives up every interrupted backup, understood or not, and says how many there were.
+///
+/// # Errors
+/// One could not be removed.
+pub fn drop_drafts(repository: &Repository) -> Result<u64, ForgetError> {
+    repository.config(Purpose::Write)?;
+    let (drafts, lost) = repository.drafts();
+    let all: Vec<_> = drafts.into_iter().map(|draft| draft.draft).chain(lost).collect();
+    for draft in &all {
+        repository.remove_draft(*draft)?;
+    }
+    Ok(all.len() as u64)
 }
 
 /// Does what was planned.

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use russet_store::config::Purpose;
 use russet_store::ids::RecordId;
-use russet_store::repository::RepositoryError;
+use russet_store::repository::{Repository, RepositoryError};
 use russet_store::session::{Session, SessionError, Written};
 
 use super::commit::{CommitError, commit};
 use super::open::Opened;
-use crate::apple::DateSource;
+use crate::apple::{DateSource, Passwords, WrongPassword};
 use crate::capture::folder::{
-    BackupFolder, FolderError, TakeError, Taken, find_backups, look, take,
+    BackupFolder, FolderError, Lock, TakeError, Taken, find_backups, is_same, look, take,
 };
 use crate::observe::Observer;
 use crate::pipeline::{Cuts, SizesError};
@@ -60,6 +60,8 @@ pub enum Outcome {
         written: Written,
         /// Files that were not read because nothing about them changed.
         unchanged_count: u64,
+        /// Files of an opened backup that stay encrypted.
+        kept_count: u64,
     },
     /// It was archived before.
     Known {
@@ -79,6 +81,15 @@ pub enum ImportError {
     /// The folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// It is encrypted, and none of the passwords that were given is its own.
+    #[error("the password does not open the encrypted backup in {}", path.display())]
+    Password {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: WrongPassword,
+    },
     /// Reading or storing.
     #[error(transparent)]
     Take(#[from] TakeError),
@@ -126,13 +137,42 @@ pub fn find(
     (folders, refused)
 }
 
+/// A folder, and what its encryption comes to.
+pub struct Source {
+    /// The folder.
+    pub folder: BackupFolder,
+    /// Whether it is encrypted, and what opens it.
+    pub lock: Lock,
+}
+
+/// Tries passwords on the folders that the phone encrypted; nothing is written. Those that no password opens come last, with
+/// the reason; without any password they are kept as they are.
+#[must_use]
+pub fn unlock(
+    folders: Vec<BackupFolder>,
+    passwords: &mut Passwords,
+) -> (Vec<Source>, Vec<Imported>) {
+    let mut sources = Vec::new();
+    let mut refused = Vec::new();
+    for folder in folders {
+        match crate::capture::folder::unlock(&folder, passwords) {
+            Ok(lock) => sources.push(Source { folder, lock }),
+            Err(source) => {
+                let error = ImportError::Password { path: folder.path.clone(), source };
+                refused.push(Imported { folder: folder.path, outcome: Err(error) });
+            }
+        }
+    }
+    (sources, refused)
+}
+
 /// Takes folders, oldest first. Stops early only if the repository cannot be written to any more, or `stop` says so.
 ///
 /// # Errors
 /// The repository must not or cannot be written to at all.
 pub fn import(
     opened: &mut Opened,
-    folders: &[BackupFolder],
+    sources: &[Source],
     options: &ImportOptions,
     observer: &dyn Observer,
     stop: &dyn Fn() -> bool,
@@ -144,10 +184,10 @@ pub fn import(
         opened.repository.mend_segments()?;
     }
     let mut results = Vec::new();
-    for folder in folders {
-        let outcome = import_one(opened, folder, &cuts, options, observer, stop);
+    for source in sources {
+        let outcome = import_one(opened, source, &cuts, options, observer, stop);
         let fatal = outcome.as_ref().is_err_and(is_fatal);
-        results.push(Imported { folder: folder.path.clone(), outcome });
+        results.push(Imported { folder: source.folder.path.clone(), outcome });
         if fatal {
             // A record may stand on the drive that this run does not know of.
             opened.host.abandon_writer();
@@ -164,13 +204,15 @@ pub fn import(
 fn is_fatal(error: &ImportError) -> bool {
     !matches!(
         error,
-        ImportError::Folder(_) | ImportError::Take(TakeError::Folder(_) | TakeError::Build(_))
+        ImportError::Folder(_)
+            | ImportError::Password { .. }
+            | ImportError::Take(TakeError::Folder(_) | TakeError::Build(_))
     )
 }
 
 fn import_one(
     opened: &mut Opened,
-    folder: &BackupFolder,
+    Source { folder, lock }: &Source,
     cuts: &Cuts,
     options: &ImportOptions,
     observer: &dyn Observer,
@@ -183,29 +225,28 @@ fn import_one(
     if options.dry_run {
         return Ok(Outcome::Would { backup_time: time });
     }
+    let uuid = folder.status.as_ref().and_then(|s| s.uuid.clone());
+    let of_then = |s: &&Snapshot| s.record.backup_time == time && s.record.status_uuid == uuid;
+    let then: Vec<&Snapshot> = snapshots.iter().filter(of_phone).filter(of_then).collect();
+    if matches!(lock, Lock::Kept(_))
+        && !options.force
+        && let Some(snapshot) = opened_before(&opened.repository, &then, folder, stop)
+    {
+        return Ok(Outcome::Known { snapshot });
+    }
     let writer = opened.writer()?;
     let session = Session::begin(&opened.repository, None)?.doubting(options.force);
     let base = parent.filter(|_| !options.force).map(|s| s.record.tree);
-    let taken = take(&session, cuts, folder, base, observer, stop)?;
-    let uuid = folder.status.as_ref().and_then(|s| s.uuid.clone());
-    let same = |s: &&Snapshot| {
-        s.record.tree == taken.root && s.record.backup_time == time && s.record.status_uuid == uuid
-    };
-    if let Some(known) = snapshots.iter().filter(of_phone).find(same) {
-        // What was new although it is known had been lost with its pack: now it is there again.
-        let again_len = session.written().new_len;
-        if again_len > 0 {
-            session.settle()?;
-            observer.remark(&format!(
-                "{again_len} bytes of it were lost from the repository and have been stored again"
-            ));
-        }
+    let taken = take(&session, cuts, folder, lock, base, observer, stop)?;
+    let same = |s: &&Snapshot| s.record.tree == taken.root;
+    if let Some(known) = then.into_iter().find(same) {
+        settle(&session, observer)?;
         return Ok(Outcome::Known { snapshot: known.id });
     }
     if stop() {
         return Err(TakeError::Stopped.into());
     }
-    let unchanged_count = taken.unchanged_count;
+    let Taken { unchanged_count, kept_count, .. } = taken;
     let link = opened.repository.next_link(writer);
     let now = i64::try_from(opened.repository.ambient().now_secs()).unwrap_or(i64::MAX);
     let mut record = describe(folder, taken, now, link);
@@ -216,7 +257,31 @@ fn import_one(
     label(opened, id, options)?;
     let state = opened.repository.state().snapshots.remove(&id).unwrap_or_default();
     let snapshot = Box::new(Snapshot { id, record, state });
-    Ok(Outcome::New { snapshot, written, unchanged_count })
+    Ok(Outcome::New { snapshot, written, unchanged_count, kept_count })
+}
+
+/// What was new although it is known had been lost with its pack: now it is there again.
+fn settle(session: &Session<'_>, observer: &dyn Observer) -> Result<(), SessionError> {
+    let again_len = session.written().new_len;
+    if again_len > 0 {
+        session.settle()?;
+        observer.remark(&format!(
+            "{again_len} bytes of it were lost from the repository and have been stored again"
+        ));
+    }
+    Ok(())
+}
+
+/// The snapshot that holds the same folder opened. Its ciphertext has nothing in common with what is stored: looked at first, it
+/// need not be stored beside it.
+fn opened_before(
+    repository: &Repository,
+    then: &[&Snapshot],
+    folder: &BackupFolder,
+    stop: &dyn Fn() -> bool,
+) -> Option<RecordId> {
+    let mut known = then.iter().filter(|s| s.record.counts.opened > 0);
+    known.find(|s| is_same(repository, s.record.tree, &folder.path, stop)).map(|s| s.id)
 }
 
 fn label(

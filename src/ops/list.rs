@@ -9,7 +9,7 @@ use russet_store::ids::BlobId;
 use russet_store::repository::{FetchError, Repository};
 use russet_store::seal::BlobType;
 
-use crate::apple::{Category, category};
+use crate::apple::{Category, Closing, FileKey, category};
 use crate::observe::Observer;
 use crate::snapshot::walk::{BlobWalk, TreeError, visit_chunks};
 use crate::snapshot::{Content, Entry, Snapshot, TreeWalk, What};
@@ -99,7 +99,7 @@ pub enum CatError {
     OtherBytes,
 }
 
-/// Writes a file's bytes, checked piece by piece, and as a whole at the end.
+/// Writes a file as a person knows it, an opened one as plaintext; checked piece by piece, and as a whole at the end.
 ///
 /// # Errors
 /// See [`CatError`]; what came before the damage was written.
@@ -108,19 +108,78 @@ pub fn cat(
     content: &Content,
     out: &mut dyn Write,
 ) -> Result<(), CatError> {
-    let mut hasher = blake3::Hasher::new();
-    let mut len = 0;
+    write_out(repository, content, Form::Plain, out)
+}
+
+/// Writes a file as it was stored in the backup, an opened one encrypted again; checked in the same way.
+///
+/// # Errors
+/// See [`CatError`]; what came before the damage was written.
+pub fn stored(
+    repository: &Repository,
+    content: &Content,
+    out: &mut dyn Write,
+) -> Result<(), CatError> {
+    write_out(repository, content, Form::Stored, out)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Stored,
+}
+
+/// What the stored bytes are, and where they go: the whole is always checked against them, whichever form is written.
+struct Stored<'o> {
+    hasher: blake3::Hasher,
+    len: u64,
+    out: Option<&'o mut dyn Write>,
+}
+
+impl Stored<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), CatError> {
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+        match &mut self.out {
+            Some(out) => out.write_all(bytes).map_err(CatError::Write),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write_out(
+    repository: &Repository,
+    content: &Content,
+    form: Form,
+    out: &mut dyn Write,
+) -> Result<(), CatError> {
+    let key = content.opened.as_ref().map(|opened| FileKey::from_bytes(opened.key.as_bytes()));
+    let mut closing = key.as_ref().map(Closing::new);
+    // Of a file that is stored as it is both forms are the same.
+    let (mut plain_out, stored_out) = match form {
+        Form::Plain if closing.is_some() => (Some(out), None),
+        Form::Plain | Form::Stored => (None, Some(out)),
+    };
+    let mut stored = Stored { hasher: blake3::Hasher::new(), len: 0, out: stored_out };
     let mut visit = |id: BlobId, blob_type: BlobType| -> Result<(), CatError> {
-        if blob_type == BlobType::Data {
-            let chunk = repository.blob(&id, BlobType::Data)?;
-            hasher.update(&chunk);
-            len += chunk.len() as u64;
+        if blob_type != BlobType::Data {
+            return Ok(());
+        }
+        let chunk = repository.blob(&id, BlobType::Data)?;
+        if let Some(out) = &mut plain_out {
             out.write_all(&chunk).map_err(CatError::Write)?;
         }
-        Ok(())
+        match &mut closing {
+            Some(closing) => closing.push(&chunk, &mut |bytes| stored.take(bytes)),
+            None => stored.take(&chunk),
+        }
     };
     visit_chunks(repository, content, &mut visit)?;
-    if len != content.len || hasher.finalize().as_bytes() != &content.hash {
+    if let (Some(closing), Some(opened)) = (closing, &content.opened) {
+        let last = closing.finish(opened.padding).map_err(|_| CatError::OtherBytes)?;
+        stored.take(&last)?;
+    }
+    if stored.len != content.len || stored.hasher.finalize().as_bytes() != &content.hash {
         return Err(CatError::OtherBytes);
     }
     Ok(())
@@ -152,7 +211,7 @@ pub fn by_category(
                 };
                 let sum = sums.entry(name).or_default();
                 sum.count += 1;
-                sum.len += content.len;
+                sum.len += content.plain_len();
             }
             Ok(_) => {}
             Err(error) => observer.problem("listing", &error.to_string()),

@@ -5,7 +5,8 @@
 
 pub mod backup;
 mod beside;
-mod commit;
+pub mod commit;
+pub mod doctor;
 pub mod forget;
 pub mod host;
 pub mod import;

@@ -216,6 +216,9 @@ impl Opened {
             self.repository.backend().sweep_temporaries()?;
         }
         let mended = self.repository.mend()?;
+        for remark in self.repository.take_remarks() {
+            observer.remark(&remark.to_string());
+        }
         if mended > 0 {
             observer.remark(&format!(
                 "{mended} copies of small files were missing or damaged and have been written again"

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use russet_store::ids::PackId;
 use russet_store::repository::Repository;
 
-use super::list::{CatError, cat, shown_path};
+use super::list::{CatError, shown_path, stored};
 use crate::capture::folder::path_of;
 use crate::observe::{Observer, Phase};
 use crate::snapshot::{Content, Entry, Snapshot, TreeWalk, What};
@@ -325,7 +325,7 @@ impl Work<'_> {
         };
         let temporary = make().map_err(CatError::Write)?;
         let mut out = BufWriter::with_capacity(256 << 10, temporary.as_file());
-        cat(self.repository, content, &mut out)?;
+        stored(self.repository, content, &mut out)?;
         out.flush().map_err(CatError::Write)?;
         drop(out);
         let finish = || -> io::Result<()> {
@@ -439,7 +439,7 @@ mod tests {
     }
 
     fn file() -> What {
-        What::File(Content { len: 0, hash: [0; 32], depth: 0, ids: Vec::new() })
+        What::File(Content { len: 0, hash: [0; 32], depth: 0, ids: Vec::new(), opened: None })
     }
 
     #[test]

@@ -11,7 +11,7 @@ use russet_store::config::{CONFIG_LEN_MAX, Purpose};
 use russet_store::copies::{self, Look};
 use russet_store::header::Kind;
 use russet_store::ids::{BlobId, PackId};
-use russet_store::layout::{Room, config_names, pack_name};
+use russet_store::layout::{DRAFTS, Room, config_names, draft_name, pack_name};
 use russet_store::record::record_len_max;
 use russet_store::repository::{FetchError, Repository, RepositoryError};
 
@@ -100,6 +100,7 @@ pub fn verify(
     }
     let mut report = Report { foreign_count: repository.foreign_count(), ..Report::default() };
     small_files(repository, &mut report);
+    drafts(repository, &mut report);
     let vanished = segments(repository, &mut report);
     let bad = packs(repository, depth, observer, &mut report)?;
     let known = snapshots(repository, &bad, observer, &mut report);
@@ -113,6 +114,23 @@ pub fn verify(
 
 fn damage(what: impl ToString, why: impl ToString, heals: bool) -> Damage {
     Damage { what: what.to_string(), why: why.to_string(), heals }
+}
+
+/// Unfinished backups of phones: no snapshot needs them, but nothing is pruned while one cannot be read.
+fn drafts(repository: &Repository, report: &mut Report) {
+    let why = "an unfinished backup of a phone that cannot be read; `russet prune --drop-drafts` gives it up";
+    let (checkpoints, lost) = repository.drafts();
+    let newest = repository.with_inventory(|i| i.drafts.clone());
+    for draft in lost {
+        report.damages.push(damage(format!("{DRAFTS}/{draft}"), why, false));
+    }
+    for checkpoint in checkpoints {
+        let numbers = newest.get(&checkpoint.draft).into_iter().flat_map(|n| n.keys());
+        for number in numbers.filter(|number| **number > checkpoint.number) {
+            let name = draft_name(&checkpoint.draft, *number);
+            report.damages.push(damage(name, "does not open; an earlier one counts", true));
+        }
+    }
 }
 
 fn small_files(repository: &Repository, report: &mut Report) {

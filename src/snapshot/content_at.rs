@@ -1,7 +1,7 @@
 //! The bytes of a file in a tree, from anywhere in it.
 //!
 //! Invariant: a byte is given only out of a blob that was checked against its id; that the blobs make the whole file is for whoever
-//! wrote it to have checked. Holds the list of the file's chunks, and the chunks that were read last up to a bound.
+//! wrote it to have checked. Of an opened file these are the bytes of the plaintext. Holds the list of the file's chunks, and the chunks that were read last up to a bound.
 
 use std::collections::VecDeque;
 use std::io;
@@ -59,7 +59,7 @@ impl<'r> ContentAt<'r> {
                 at += u64::from(len);
             }
         }
-        if at != content.len {
+        if at != content.plain_len() {
             return Err(ContentError::OtherBytes);
         }
         Ok(Self { repository, chunks, len: at, kept: VecDeque::new(), kept_len: 0 })

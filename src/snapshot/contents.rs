@@ -1,7 +1,8 @@
 //! The bytes of a file in a tree, as a stream.
 //!
 //! Invariant: a byte is given only out of a blob that was checked against its id, and the end only if length and BLAKE3 of
-//! all are what the tree says. Holds one chunk, and one list a level.
+//! all are what the tree says. Of an opened file the plaintext is given: its length is checked, and the BLAKE3, which is of the
+//! stored bytes, is for whoever makes them. Holds one chunk, and one list a level.
 
 use std::io::{self, Read};
 
@@ -34,7 +35,9 @@ pub struct ContentReader<'r> {
     chunk: io::Cursor<Vec<u8>>,
     hasher: blake3::Hasher,
     len: u64,
-    whole: (u64, [u8; 32]),
+    whole_len: u64,
+    /// None: it is of other bytes than these.
+    whole_hash: Option<[u8; 32]>,
     is_over: bool,
 }
 
@@ -48,7 +51,8 @@ impl<'r> ContentReader<'r> {
             chunk: io::Cursor::default(),
             hasher: blake3::Hasher::new(),
             len: 0,
-            whole: (content.len, content.hash),
+            whole_len: content.plain_len(),
+            whole_hash: content.opened.is_none().then_some(content.hash),
             is_over: false,
         }
     }
@@ -68,14 +72,15 @@ impl<'r> ContentReader<'r> {
             }
             let chunk = self.repository.blob(&id, BlobType::Data)?;
             self.len += chunk.len() as u64;
-            if self.len > self.whole.0 {
+            if self.len > self.whole_len {
                 return Err(ContentError::OtherBytes);
             }
             self.hasher.update(&chunk);
             self.chunk = io::Cursor::new(chunk);
             return Ok(true);
         }
-        if (self.len, *self.hasher.finalize().as_bytes()) == self.whole {
+        let is_same = |hash: [u8; 32]| *self.hasher.finalize().as_bytes() == hash;
+        if self.len == self.whole_len && self.whole_hash.is_none_or(is_same) {
             Ok(false)
         } else {
             Err(ContentError::OtherBytes)

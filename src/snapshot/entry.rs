@@ -3,8 +3,11 @@
 //! Invariant: what was decoded has a stored path that stays below the folder it is restored to, and lengths within the format's
 //! bounds. Says nothing of the order or uniqueness of entries.
 
+use std::fmt;
+
 use russet_store::ids::{BlobId, hex};
 use sha1::{Digest, Sha1};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Longest entry.
 pub const ENTRY_LEN_MAX: usize = 128 << 10;
@@ -17,6 +20,7 @@ const PATH_LEN_MAX: usize = 65_535;
 const DERIVED: u8 = 1;
 const HAS_ROW: u8 = 2;
 const OPENED: u8 = 4;
+const PADDING_MAX: u8 = 16;
 
 /// One file, directory or symbolic link of a backup folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +58,7 @@ pub enum What {
 /// What a file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// Bytes.
+    /// Bytes of the stored file.
     pub len: u64,
     /// BLAKE3 of them.
     pub hash: [u8; 32],
@@ -62,6 +66,50 @@ pub struct Content {
     pub depth: u8,
     /// At most 64.
     pub ids: Vec<BlobId>,
+    /// The chunks are the plaintext of a file that the phone encrypted.
+    pub opened: Option<Opened>,
+}
+
+impl Content {
+    /// Bytes of all its chunks: of the plaintext, if it was opened.
+    #[must_use]
+    pub fn plain_len(&self) -> u64 {
+        let padding = self.opened.as_ref().map_or(0, |opened| opened.padding);
+        self.len.saturating_sub(u64::from(padding))
+    }
+}
+
+/// How the stored bytes of an opened file are made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Its key.
+    pub key: SealedKey,
+    /// Bytes of padding that the stored file ends with, at most 16.
+    pub padding: u8,
+}
+
+/// A file key of the phone, as it stands in a tree, which is sealed. Wiped when dropped, never shown.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct SealedKey([u8; 32]);
+
+impl SealedKey {
+    /// To be put into a tree.
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(*key)
+    }
+
+    /// For the cipher.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SealedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealedKey")
+    }
 }
 
 /// Why bytes are not an entry.
@@ -81,6 +129,9 @@ pub enum EntryError {
     /// A stored path that would leave the folder.
     #[error("an entry of the tree has the stored path \"{0}\", which no backup can have")]
     Path(String),
+    /// Opened, and no file, or with more padding than a block has.
+    #[error("an entry of the tree is opened in an impossible way")]
+    Opened,
     /// More ids or depth than there can be.
     #[error("an entry of the tree has an impossible list of chunks")]
     Chunks,
@@ -110,7 +161,7 @@ impl Entry {
     fn encode_unchecked(&self, out: &mut Vec<u8>) -> Result<(), EntryError> {
         let start = out.len();
         let derived = self.stored_path == derived_path(&self.domain, &self.relative_path);
-        let none = Content { len: 0, hash: [0; 32], depth: 0, ids: Vec::new() };
+        let none = Content { len: 0, hash: [0; 32], depth: 0, ids: Vec::new(), opened: None };
         let (number, content, target): (u8, &Content, &[u8]) = match &self.what {
             What::File(content) => (1, content, &[]),
             What::Directory => (2, &none, &[]),
@@ -119,10 +170,15 @@ impl Entry {
         if content.ids.len() > ID_COUNT_MAX || content.depth > DEPTH_MAX {
             return Err(EntryError::Chunks);
         }
-        let flags =
-            if derived { DERIVED } else { 0 } | if self.row.is_some() { HAS_ROW } else { 0 };
+        let padding = content.opened.as_ref().map_or(0, |opened| opened.padding);
+        if padding > PADDING_MAX {
+            return Err(EntryError::Opened);
+        }
+        let flags = if derived { DERIVED } else { 0 }
+            | if self.row.is_some() { HAS_ROW } else { 0 }
+            | if content.opened.is_some() { OPENED } else { 0 };
         out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&[number, flags, content.depth, 0]);
+        out.extend_from_slice(&[number, flags, content.depth, padding]);
         put_short(out, &self.domain)?;
         if self.relative_path.len() > PATH_LEN_MAX {
             return Err(EntryError::Length);
@@ -140,6 +196,9 @@ impl Entry {
             out.extend_from_slice(row);
         }
         put_short(out, target)?;
+        if let Some(opened) = &content.opened {
+            out.extend_from_slice(opened.key.as_bytes());
+        }
         out.extend_from_slice(&u32::try_from(content.ids.len()).unwrap_or(0).to_le_bytes());
         for id in &content.ids {
             out.extend_from_slice(id.as_bytes());
@@ -162,9 +221,9 @@ impl Entry {
             return Err(EntryError::Length);
         }
         let mut body = Bytes(whole.take(len)?);
-        let [number, flags, depth, _] = body.array::<4>()?;
-        if flags & !(DERIVED | HAS_ROW) != 0 {
-            return Err(EntryError::Flags(flags & (OPENED | !7)));
+        let [number, flags, depth, padding] = body.array::<4>()?;
+        if flags & !(DERIVED | HAS_ROW | OPENED) != 0 {
+            return Err(EntryError::Flags(flags & !(DERIVED | HAS_ROW | OPENED)));
         }
         let domain = body.short()?.to_vec();
         let path_len = body.u32()? as usize;
@@ -180,6 +239,11 @@ impl Entry {
         let hash = body.array()?;
         let row = if flags & HAS_ROW == 0 { None } else { Some(body.array()?) };
         let target = body.short()?.to_vec();
+        let opened = match flags & OPENED {
+            0 => None,
+            _ if number != 1 || padding > PADDING_MAX => return Err(EntryError::Opened),
+            _ => Some(Opened { key: SealedKey(body.array()?), padding }),
+        };
         let ids = body.ids(ID_COUNT_MAX)?;
         if !body.0.is_empty() || path_len > PATH_LEN_MAX || mtime_nanos >= 1_000_000_000 {
             return Err(EntryError::Length);
@@ -188,7 +252,7 @@ impl Entry {
             return Err(EntryError::Chunks);
         }
         let what = match number {
-            1 => What::File(Content { len, hash, depth, ids }),
+            1 => What::File(Content { len, hash, depth, ids, opened }),
             2 => What::Directory,
             3 => What::Link { target },
             other => return Err(EntryError::What(other)),
@@ -275,8 +339,13 @@ pub(super) mod tests {
     pub(crate) fn entry() -> impl Strategy<Value = Entry> {
         let bytes = |max| proptest::collection::vec(1u8..47, 0..max);
         let ids = proptest::collection::vec(any::<[u8; 32]>().prop_map(BlobId::decode), 0..64);
-        let content = (any::<u64>(), any::<[u8; 32]>(), 0u8..5, ids)
-            .prop_map(|(len, hash, depth, ids)| What::File(Content { len, hash, depth, ids }));
+        let opened = proptest::option::of(
+            (any::<[u8; 32]>(), 0..=PADDING_MAX)
+                .prop_map(|(key, padding)| Opened { key: SealedKey(key), padding }),
+        );
+        let content = (any::<u64>(), any::<[u8; 32]>(), 0u8..5, ids, opened).prop_map(
+            |(len, hash, depth, ids, opened)| What::File(Content { len, hash, depth, ids, opened }),
+        );
         let what = prop_oneof![
             3 => content,
             1 => Just(What::Directory),
@@ -310,6 +379,38 @@ pub(super) mod tests {
     fn a_derived_path_is_apples() {
         let path = derived_path(b"HomeDomain", b"Library/SMS/sms.db");
         assert_eq!(path, b"3d/3d0d7e5fb2ce288813306e4d4636395e047a3d28");
+    }
+
+    fn opened(what: u8, padding: u8) -> Vec<u8> {
+        let mut body = vec![what, OPENED, 0, padding, 0, 0, 0, 0, 0, 0, 1, 0, b'a'];
+        body.extend_from_slice(&[0; 8 + 4 + 8 + 32 + 2 + 32 + 4]);
+        let mut bytes = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
+        bytes.append(&mut body);
+        bytes
+    }
+
+    #[test]
+    fn only_a_file_is_opened_and_no_padding_is_longer_than_a_block() {
+        for padding in [0, 1, 16] {
+            assert!(Entry::decode(&opened(1, padding)).is_ok(), "{padding}");
+        }
+        for (what, padding) in [(1, 17), (1, 255), (2, 0), (3, 1)] {
+            assert_eq!(Entry::decode(&opened(what, padding)), Err(EntryError::Opened));
+        }
+    }
+
+    #[test]
+    fn a_flag_that_is_not_known_is_refused_and_told() {
+        let mut bytes = opened(1, 1);
+        bytes[5] |= 8;
+        assert_eq!(Entry::decode(&bytes), Err(EntryError::Flags(8)));
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        let (entry, _) = Entry::decode(&opened(1, 1)).unwrap();
+        let shown = format!("{entry:?}");
+        assert!(shown.contains("key: SealedKey, padding: 1"), "{shown}");
     }
 
     proptest! {

@@ -13,7 +13,7 @@ pub mod walk;
 
 pub use content_at::ContentAt;
 pub use contents::{ContentError, ContentReader};
-pub use entry::{Content, Entry, EntryError, What};
+pub use entry::{Content, Entry, EntryError, Opened, SealedKey, What};
 pub use record::{Snapshot, SnapshotRecord};
 pub use tree::TreeBuilder;
 pub use walk::{TreeError, TreeWalk};

@@ -61,10 +61,18 @@ pub struct Counts {
     pub links: u64,
     /// Bytes of all files.
     pub len: u64,
+    /// Files whose encryption by the phone was opened.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub opened: u64,
     /// Bytes of plaintext that no snapshot had before.
     pub new_len: u64,
     /// Bytes of packs that were written for it, up to the last but one.
     pub stored_len: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The record's JSON.

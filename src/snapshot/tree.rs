@@ -191,7 +191,7 @@ pub fn fold_ids(
         }
         ids = above;
     }
-    Ok(Content { len, hash, depth, ids })
+    Ok(Content { len, hash, depth, ids, opened: None })
 }
 
 fn put_list(session: &Session<'_>, depth: u8, ids: &[BlobId]) -> Result<BlobId, SessionError> {

@@ -184,7 +184,8 @@ impl Inventory {
         let (id, number) = rest.split_once('/')?;
         let id = DraftId::parse(id)?;
         let parsed = u64::from_str_radix(number, 16).ok()?;
-        (format!("{parsed:016x}") == number).then_some(())?;
+        // One more than any must be a number as well.
+        (format!("{parsed:016x}") == number && parsed < u64::MAX >> 1).then_some(())?;
         self.drafts.entry(id).or_default().insert(parsed, len);
         Some(())
     }
@@ -211,6 +212,7 @@ mod tests {
         let mut files = vec![
             listed(draft_name(&draft, 10).to_string(), 9),
             listed(format!("drafts/{draft}/+00000000000000b"), 9),
+            listed(format!("drafts/{draft}/ffffffffffffffff"), 9),
             listed(pack_name(&pack).to_string(), 1),
             listed(segment_name(&record).to_string(), 2),
             listed("RUSSET.txt".to_owned(), 3),
@@ -228,6 +230,6 @@ mod tests {
         assert_eq!(inventory.config, CopiesListed([Some(6); 3]));
         assert_eq!(inventory.documents.len(), 2);
         assert_eq!(inventory.drafts, BTreeMap::from([(draft, BTreeMap::from([(10, 9)]))]));
-        assert_eq!(inventory.foreign_count, 4);
+        assert_eq!(inventory.foreign_count, 5);
     }
 }

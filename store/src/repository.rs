@@ -8,6 +8,7 @@ mod create;
 mod drafts;
 mod fetch;
 mod keyslots;
+mod rescue;
 mod unlock;
 
 pub use create::{CreateOptions, Created, create};
@@ -47,6 +48,20 @@ pub enum Remark {
         room: &'static str,
         /// Its id.
         id: RecordId,
+    },
+    /// A snapshot's record that was lost in all copies, and stands in a pack.
+    #[error(
+        "the record of snapshot {id} was lost in all copies and has been found again in a pack"
+    )]
+    Rescued {
+        /// Its id.
+        id: RecordId,
+    },
+    /// A copy that cannot be written again, since something else has its name.
+    #[error("{name} is not a file: remove it, and the next import writes it again")]
+    InTheWay {
+        /// The name.
+        name: String,
     },
     /// A record whose bytes are right but that does not open or parse.
     #[error("{room} record {id} cannot be used: {why}")]
@@ -198,6 +213,8 @@ pub struct Repository {
     log: Mutex<Vec<(RecordId, LogRecord)>>,
     snapshots: Mutex<Vec<OpenedRecord>>,
     lost: Vec<RecordId>,
+    /// Records that [`Repository::mend`] writes again.
+    rescued: Mutex<Vec<(RecordId, Vec<u8>)>>,
 }
 
 impl Repository {
@@ -430,7 +447,7 @@ impl Repository {
         let state = self.state();
         let wanted: Vec<(Room, RecordId)> =
             self.with_inventory(|i| i.rooms.keys().copied().collect());
-        let mut mended = self.mend_config()?;
+        let mut mended = self.mend_config()? + self.write_rescued()?;
         for (room, id) in wanted {
             let gone = match room {
                 Room::Keys => state.revoked_keyslots.contains(&id),
@@ -443,7 +460,14 @@ impl Repository {
             let found =
                 copies::read(self.backend.as_ref(), room, id, record_len_max(Kind::Log), Look::All);
             if found.good.as_ref().is_some_and(|bytes| self.is_ours(room, bytes)) {
-                mended += copies::mend(self.backend.as_ref(), &found)?;
+                match copies::mend(self.backend.as_ref(), &found) {
+                    Ok(count) => mended += count,
+                    Err(BackendError::NotAFile { name }) => {
+                        self.remark(Remark::InTheWay { name });
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
                 let listed = crate::layout::CopiesListed([found.good.map(|g| g.len() as u64); 3]);
                 self.with_inventory(|i| i.rooms.insert((room, id), listed));
             }
@@ -452,6 +476,16 @@ impl Repository {
             self.backend.barrier()?;
         }
         Ok(mended)
+    }
+
+    fn write_rescued(&self) -> Result<usize, RepositoryError> {
+        let rescued = std::mem::take(&mut *lock(&self.rescued));
+        for (id, file) in &rescued {
+            copies::write(self.backend.as_ref(), Room::Snapshots, file)?;
+            let listed = crate::layout::CopiesListed([Some(file.len() as u64); 3]);
+            self.with_inventory(|i| i.rooms.insert((Room::Snapshots, *id), listed));
+        }
+        Ok(rescued.len() * 3)
     }
 
     /// That whoever wrote these bytes knew our keys.
@@ -478,8 +512,11 @@ impl Repository {
         let mut mended = 0;
         for (name, file) in names.iter().zip(&files) {
             if file.as_ref() != Some(&good) {
-                self.backend.put_new(name, &good)?;
-                mended += 1;
+                match self.backend.put_new(name, &good) {
+                    Ok(()) => mended += 1,
+                    Err(BackendError::NotAFile { name }) => self.remark(Remark::InTheWay { name }),
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(mended)

@@ -441,6 +441,16 @@ impl Repository {
         Ok(())
     }
 
+    /// Removes every index segment: they are derived, the next writer makes them anew, and a full drive has room for a record again.
+    ///
+    /// # Errors
+    /// One could not be removed.
+    pub fn give_up_segments(&self) -> Result<(), SessionError> {
+        let ids: Vec<RecordId> = self.with_inventory(|i| i.segments.keys().copied().collect());
+        self.delete_segments(&ids)?;
+        self.backend().barrier().map_err(SessionError::Write)
+    }
+
     pub(crate) fn delete_segments(&self, ids: &[RecordId]) -> Result<(), SessionError> {
         for id in ids {
             self.backend().delete(&segment_name(id)).map_err(SessionError::Write)?;

@@ -227,6 +227,8 @@ pub fn apply(
     stop: &dyn Fn() -> bool,
 ) -> Result<(), SweepError> {
     let mut kept = plan.kept;
+    // Nothing needs these: they go first, so that a full drive has room for what moves.
+    remove(repository, &plan.delete, stop)?;
     if !plan.repack.is_empty() {
         let before = repository.packs();
         let session = Session::begin(repository, None)?;
@@ -250,7 +252,16 @@ pub fn apply(
             }
         }
     }
-    for pack in plan.delete.iter().chain(&plan.repack) {
+    remove(repository, &plan.repack, stop)?;
+    rewrite_segments(repository, kept)
+}
+
+fn remove(
+    repository: &Repository,
+    packs: &[PackId],
+    stop: &dyn Fn() -> bool,
+) -> Result<(), SweepError> {
+    for pack in packs {
         if stop() {
             break;
         }
@@ -259,8 +270,7 @@ pub fn apply(
         repository.backend().delete(&pack_name(pack))?;
         repository.with_inventory(|i| i.packs.remove(pack));
     }
-    repository.backend().barrier()?;
-    rewrite_segments(repository, kept)
+    Ok(repository.backend().barrier()?)
 }
 
 /// Segments are derived: on a full drive they may be left as they are, for entries of packs that are gone are ignored.

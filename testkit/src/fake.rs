@@ -41,6 +41,8 @@ pub struct FakeBackup {
     extras: BTreeMap<String, Vec<u8>>,
     raw: BTreeMap<String, Vec<u8>>,
     without: BTreeSet<String>,
+    /// What rows say of a file's length, where it is not the truth.
+    sizes: BTreeMap<(String, String), u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +73,7 @@ impl FakeBackup {
             extras: BTreeMap::new(),
             raw: BTreeMap::new(),
             without: BTreeSet::new(),
+            sizes: BTreeMap::new(),
         }
     }
 
@@ -132,6 +135,12 @@ impl FakeBackup {
     /// Encrypts the backup as a phone with a backup password does.
     pub fn encryption(mut self, encryption: Encryption) -> Self {
         self.encryption = encryption;
+        self
+    }
+
+    /// The row of this file says that it has that many bytes, as rows of databases often do.
+    pub fn row_size(mut self, domain: &str, path: &str, size: u64) -> Self {
+        self.sizes.insert((domain.to_owned(), path.to_owned()), size);
         self
     }
 
@@ -266,7 +275,8 @@ impl FakeBackup {
                     if let Kind::File(bytes) = &entry.kind { bytes.as_slice() } else { &[] };
                 row.mode = 0o100_644;
                 row.protection_class = PROTECTION_CLASS;
-                row.size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                let said = self.sizes.get(&(entry.domain.clone(), entry.path.clone())).copied();
+                row.size = said.unwrap_or(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
                 let name = format!("{} {} {}", entry.domain, entry.path, entry.modified);
                 let key: Key = Random::of_parts(&[plists::hash(&name)]).array();
                 row.encryption_key =

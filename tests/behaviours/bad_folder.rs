@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jiff::tz::TimeZone;
+use russet::apple::Passwords;
 use russet::observe::{Observer, Phase};
 use russet::ops;
 use russet_store::config::Purpose;
@@ -373,7 +374,8 @@ fn meddled(meddle: impl Fn(&Path) + Sync) -> (Vec<String>, TestRepository) {
     let options = ops::import::ImportOptions::default();
     let (folders, refused) = ops::import::find(&[folder], &options, &TimeZone::UTC);
     assert!(refused.is_empty());
-    let done = ops::import::import(&mut opened, &folders, &options, &observer, &|| false).unwrap();
+    let (sources, _) = ops::import::unlock(folders, &mut Passwords::default());
+    let done = ops::import::import(&mut opened, &sources, &options, &observer, &|| false).unwrap();
     let Ok(ops::import::Outcome::New { snapshot, .. }) = &done[0].outcome else {
         panic!("{done:?}")
     };

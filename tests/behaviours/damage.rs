@@ -253,3 +253,22 @@ fn an_index_on_the_computer_that_is_gone_or_garbled_makes_no_difference() {
     copy_over(&drive.path("nothing"), &drive.cache());
     drive.assert_comes_back(&work, cache, &backups);
 }
+
+#[test]
+fn a_snapshot_whose_record_is_lost_in_all_copies_is_found_in_its_pack() {
+    let (drive, mut backups) = Drive::with_weeks(2);
+    backups.push(drive.write_week(2));
+    let work = drive.path("damaged");
+    let record = |names: &[String; 3]| names[0].starts_with("snapshots/");
+    for names in tripled(&drive.repo()).iter().filter(|names| record(names)) {
+        for harm in [Harm::Flip(100), Harm::Remove] {
+            copy_over(&drive.repo(), &work);
+            names.iter().for_each(|name| harm.apply(&work.join(name)));
+            drive.assert_restores(&work, None, &backups[..2]);
+            assert!(!drive.verify(&work, None).is_sound() || harm == Harm::Remove);
+            drive.import(&work, &backups[2]);
+            names.iter().for_each(|name| assert!(work.join(name).is_file(), "{name} {harm:?}"));
+            drive.assert_comes_back(&work, None, &backups);
+        }
+    }
+}

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use russet::apple::Passwords;
 use russet::observe::{Collecting, Told};
 use russet::ops::import::{self, ImportOptions, Imported, Outcome};
 use russet::ops::open::{OpenError, OpenOptions, Opened, open};
@@ -199,7 +200,8 @@ impl Drive {
         let (found, refused) = import::find(&[backup.to_path_buf()], options, &TimeZone::UTC);
         assert!(refused.is_empty(), "{refused:?}");
         let observer = Collecting::default();
-        let mut done = import::import(opened, &found, options, &observer, &|| false).unwrap();
+        let (sources, _) = import::unlock(found, &mut Passwords::default());
+        let mut done = import::import(opened, &sources, options, &observer, &|| false).unwrap();
         assert_eq!(done.len(), 1);
         done.remove(0)
     }

@@ -6,8 +6,12 @@ mod clones;
 mod commands;
 mod crash;
 mod damage;
+#[cfg(unix)]
+mod device;
+#[cfg(unix)]
 mod device_restore;
 mod drive;
+mod encrypted;
 #[cfg(unix)]
 mod golden;
 mod histories;

@@ -44,6 +44,14 @@ impl TestRepository {
         Self { words: made.recovery.words().to_string(), dir }
     }
 
+    /// The same repository in another place, without a cache.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self { dir: tempfile::tempdir().unwrap(), words: self.words.clone() };
+        super::drive::copy_over(&self.path(), &copy.path());
+        fs::copy(self.beside("password"), copy.beside("password")).unwrap();
+        copy
+    }
+
     /// Its folder.
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("repository")
@@ -162,6 +170,13 @@ impl Ran {
         }
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         self
+    }
+
+    /// Said these two in one line on stderr.
+    #[track_caller]
+    pub(crate) fn says_of(&self, what: &str, words: &str) {
+        let said = self.stderr.lines().any(|line| line.contains(what) && line.contains(words));
+        assert!(said, "no line with \"{what}\" and \"{words}\":\n{}", self.stderr);
     }
 
     /// Stdout as JSON Lines, each with its version and type.

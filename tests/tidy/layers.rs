@@ -46,8 +46,9 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("rpassword", &["src/cli/"]),
     ("plist", &["src/apple/", "src/capture/device/"]),
     ("rusqlite", &["src/apple/"]),
-    ("idevice", &["src/capture/device/"]),
-    ("tokio", &["src/capture/device/"]),
+    ("idevice", &["src/capture/device/connect/"]),
+    ("tokio", &["src/capture/device/connect/"]),
+    ("rustls", &["src/capture/device/connect/"]),
     ("rocksdb", &["store/src/index/rocks"]),
 ];
 

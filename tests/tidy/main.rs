@@ -141,7 +141,7 @@ fn a_heavy_crate_elsewhere_is_found() {
     broken(rule, "src/ops/a.rs", "use comfy_table as table;\n");
     broken(rule, "src/ops/a.rs", "use tokio::net::TcpStream;\n");
     broken(rule, "src/capture/folder/a.rs", "use idevice::Idevice;\n");
-    kept(rule, "src/capture/device/a.rs", "use idevice::Idevice;\n");
+    kept(rule, "src/capture/device/connect/a.rs", "use idevice::Idevice;\n");
     kept(rule, "store/src/index/rocks.rs", "use rocksdb::DB;\n");
     kept(rule, "src/apple/a.rs", "use plist::Value;\nuse rusqlite::Connection;\n");
     kept(rule, "src/ops/a.rs", "use crate::apple::manifest_plist::ManifestPlist;\n");

@@ -120,7 +120,7 @@ impl<S: PageSource> Pages<S> {
     }
 
     /// How much of a payload of this length stands in its leaf.
-    fn local_len(&self, len: u64) -> usize {
+    pub(super) fn local_len(&self, len: u64) -> usize {
         let usable_len = u64::from(self.header.usable_len);
         let max = usable_len - 35;
         let min = (usable_len - 12) * 32 / 255 - 23;

@@ -212,6 +212,18 @@ fn reserved_bytes_at_the_end_of_pages_are_left_out() {
 }
 
 #[test]
+fn what_stands_in_a_leaf_is_reckoned_by_usable_bytes() {
+    let header = Header { page_len: 512, usable_len: 480, page_count: 1 };
+    let pages = Pages::new([].as_slice(), header);
+    // The limits of the file format, for 480 bytes: 445 at most, or 35 and as much as fills the last page of the chain.
+    for (len, local_len) in
+        [(0, 0), (445, 445), (446, 35), (511, 35), (512, 36), (921, 445), (922, 35)]
+    {
+        assert_eq!(pages.local_len(len), local_len, "{len}");
+    }
+}
+
+#[test]
 fn odd_values_are_read_and_named_as_by_sqlite() {
     let loose = "CREATE TABLE Files (fileID, domain, relativePath, flags, file);";
     for values in [
@@ -478,6 +490,8 @@ fn types_that_say_another_length_than_the_row_has_are_found() {
     // Payload length of two bytes, number of the row, length of the header, then the type of the first value.
     let found = with_first_cell(|page, cell| page[cell + 4] += 2);
     assert!(matches!(found, Damage::Record { .. }), "{found:?}");
+    let found = with_first_cell(|page, cell| page[cell + 4] -= 2);
+    assert!(matches!(found, Damage::Record { .. }), "{found:?}");
     let found = with_first_cell(|page, cell| page[cell + 3] = 0x7f);
     assert!(matches!(found, Damage::Record { .. }), "{found:?}");
 }
@@ -590,7 +604,7 @@ proptest! {
     }
 
     #[test]
-    fn one_flipped_bit_gives_rows_no_more_than_there_is_room_for(
+    fn one_flipped_bit_gives_no_more_rows_than_there_is_room_for(
         at: prop::sample::Index, bit in 0..8_u32,
     ) {
         thread_local!(static WHOLE: Vec<u8> = filled("PRAGMA page_size = 1024", 30));

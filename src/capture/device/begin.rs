@@ -45,7 +45,12 @@ pub fn begin(
         snapshots.iter().filter(|s| same_udid(&s.record.udid, udid)).collect();
     let newest_capture =
         of_phone.iter().filter(|s| s.record.kind != "folder").max_by_key(|s| s.record.captured);
-    let (drafts, _) = record::all(repository);
+    let (drafts, odd_count) = record::all(repository);
+    if odd_count > 0 {
+        observer.remark(&format!(
+            "{odd_count} interrupted backups cannot be read; `russet prune --drop-drafts` gives them up"
+        ));
+    }
     let mut resumed = None;
     for found in drafts.into_iter().filter(|d| same_udid(&d.record.udid, udid)) {
         // What a draft was begun over cannot have come after it, though both may be of the same second.

@@ -20,9 +20,9 @@ use super::link::BodyError;
 use super::record::DraftRecord;
 use super::space::Space;
 use crate::apple::Status;
+use crate::capture::stored::StoredReader;
 use crate::observe::Observer;
 use crate::pipeline::{Feeder, IngestError, ReadOutcome};
-use crate::snapshot::ContentReader;
 use crate::snapshot::tree::{BuildError, fold_ids};
 
 /// At most so much is received between two checkpoints.
@@ -182,7 +182,7 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        let read = ContentReader::new(self.session.repository(), &content).read_to_end(&mut bytes);
+        let read = StoredReader::new(self.session.repository(), &content).read_to_end(&mut bytes);
         Ok(read.is_ok().then_some(bytes))
     }
 
@@ -400,7 +400,7 @@ impl Files for Host<'_, '_, '_, '_> {
             Some(Found::File(file)) => file.packed.decode().content,
         };
         self.settle().map_err(|error| self.failed(error))?;
-        Ok(Box::new(ContentReader::new(self.session.repository(), &content)))
+        Ok(Box::new(StoredReader::new(self.session.repository(), &content)))
     }
 
     fn list(

@@ -11,8 +11,9 @@ use russet_store::repository::Repository;
 use super::draft::{Draft, DraftError, DraftTree, FileNode, Found};
 use super::files::{DevicePath, FileError, FileErrorKind, Files, Listed, ListedKind, PathError};
 use super::link::BodyError;
+use crate::capture::stored::StoredReader;
 use crate::observe::Observer;
-use crate::snapshot::{Content, ContentReader, Snapshot, TreeError, TreeWalk, What};
+use crate::snapshot::{Content, Snapshot, TreeError, TreeWalk, What};
 
 /// Longest file of the phone's that it can read back.
 const HELD_FILE_LEN_MAX: usize = 1 << 20;
@@ -112,8 +113,8 @@ impl<'h> Shown<'h> {
     }
 
     /// The bytes of a file of the snapshot, as the phone once stored them. The only place that reads any.
-    fn stored_bytes(&self, content: &Content) -> ContentReader<'h> {
-        ContentReader::new(self.repository, content)
+    fn stored_bytes(&self, content: &Content) -> StoredReader<'h> {
+        StoredReader::new(self.repository, content)
     }
 
     fn edit(
@@ -175,7 +176,7 @@ fn take_in(body: &mut dyn Read, room_len: usize) -> io::Result<(u64, [u8; 32], O
 
 /// A file of the snapshot on its way to the phone.
 struct Sending<'a> {
-    bytes: ContentReader<'a>,
+    bytes: StoredReader<'a>,
     observer: &'a dyn Observer,
     sent: &'a mut Sent,
     /// What to note when it went whole.
@@ -219,7 +220,7 @@ impl Files for Shown<'_> {
                 self.held_len += kept_len;
             }
         }
-        let content = Content { len, hash, depth: 0, ids: Vec::new() };
+        let content = Content { len, hash, depth: 0, ids: Vec::new(), opened: None };
         let now = self.repository.ambient().now_secs();
         let mtime_secs = i64::try_from(now).unwrap_or(i64::MAX);
         let file = FileNode { content, mtime_secs, mtime_nanos: 0, sha1: None, row: None };

@@ -49,11 +49,11 @@ impl Space {
         Ok(self.room_len(backend)?.saturating_add(self.known_len))
     }
 
-    /// The phone says how much it lacks. Some(0): it may ask once more, for what it wants it cannot need; None: nothing can be
-    /// done.
+    /// The phone says how much it lacks. Some: so much was made free, it may ask once more, for what it wants it cannot need;
+    /// None: nothing can be done. The number is what it wanted: some give up on a smaller one without asking again.
     pub fn purge(&mut self, wanted_len: u64) -> Option<u64> {
         self.is_absurd |= self.capacity_len.is_some_and(|capacity| wanted_len > capacity);
-        self.is_absurd.then_some(0)
+        self.is_absurd.then_some(wanted_len)
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
         let before = space.told_len(&MemoryBackend::new()).unwrap();
         assert_eq!(space.purge(100 << 30), None);
         assert_eq!(space.told_len(&MemoryBackend::new()).unwrap(), before);
-        assert_eq!(space.purge(11 << 40), Some(0));
+        assert_eq!(space.purge(11 << 40), Some(11 << 40));
         assert!(space.told_len(&MemoryBackend::new()).unwrap() > 11 << 40);
     }
 }

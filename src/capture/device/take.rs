@@ -60,7 +60,7 @@ pub struct Taken {
 /// A file that the phone could not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Its path in the backup.
+    /// Its path on the phone; that in the backup, which says nothing to a person, only if the phone names none.
     pub path: String,
     /// The phone's words.
     pub why: String,
@@ -116,6 +116,8 @@ impl TakeError {
 struct Teller<'a> {
     observer: &'a dyn Observer,
     is_receiving: bool,
+    /// What the phone calls the file that it sends.
+    device_name: Vec<u8>,
     unreadable: Vec<Unreadable>,
 }
 
@@ -133,8 +135,14 @@ impl Told for Teller<'_> {
         }
     }
 
+    fn receiving(&mut self, device_name: &[u8], _: &[u8]) {
+        self.device_name.clear();
+        self.device_name.extend_from_slice(device_name);
+    }
+
     fn phone_failed(&mut self, path: &[u8], text: &str) {
-        let path = String::from_utf8_lossy(path).into_owned();
+        let named = if self.device_name.is_empty() { path } else { &self.device_name };
+        let path = String::from_utf8_lossy(named).into_owned();
         self.observer.problem(&path, &format!("the phone could not read it: {text}"));
         if self.unreadable.len() < FAILED_COUNT_MAX {
             self.unreadable.push(Unreadable { path, why: text.to_owned() });
@@ -185,7 +193,8 @@ pub fn take<'s, 'r, S: Read + Write>(
     }
     // From here on there is something to go on with.
     host.checkpoint()?;
-    let mut teller = Teller { observer, is_receiving: false, unreadable: Vec::new() };
+    let mut teller =
+        Teller { observer, is_receiving: false, device_name: Vec::new(), unreadable: Vec::new() };
     observer.begin(Phase::Preparing, 0, 0);
     observer.prompt(Prompt::Passcode);
     let ended = match link.request("Backup", request(wish)) {
@@ -213,6 +222,12 @@ fn request(wish: &Wish<'_>) -> Dictionary {
     request
 }
 
+/// Whether one of Apple's numbers tells of the phone, its owner or a drive as they are just now, and so says nothing against
+/// what stands in the draft: locked before the first unlock, being restored, no room, cancelled, no passcode, forbidden.
+fn is_about_the_moment(code: i64) -> bool {
+    matches!(code, 1 | 25 | 105 | 106 | 202 | 208 | 209 | 210)
+}
+
 /// The Status.plist of a backup that is good, or why it is not.
 fn judge(
     host: &mut Host<'_, '_, '_, '_>,
@@ -235,9 +250,11 @@ fn judge(
     let Response { error_code: code, description, .. } = response;
     if code != 0 {
         let record = host.record();
-        record.failure_count += 1;
         let again = !failed.is_empty() && failed == failed_before;
-        record.failed = failed;
+        if !is_about_the_moment(code) {
+            record.failure_count += 1;
+            record.failed = failed;
+        }
         let description = description.unwrap_or_default();
         return Err(TakeError::Phone { code, description, unreadable, again });
     }

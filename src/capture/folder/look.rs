@@ -15,7 +15,7 @@ use crate::apple::{
     Status, Udid, backup_date, look_at,
 };
 
-const PLIST_LEN_MAX: u64 = 64 << 20;
+pub(super) const PLIST_LEN_MAX: u64 = 64 << 20;
 
 /// A folder that holds a backup.
 #[derive(Debug)]

@@ -10,8 +10,10 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::super::catalogue::{Catalogue, ItemKind, Problems, RowIndex, RowMark};
+use super::super::file_keys::FileKeys;
 use super::names::bytes_of;
-use crate::apple::{ManifestDb, ManifestDbError, RootFile};
+use super::rows::{RowsError, for_each_row};
+use crate::apple::{FileKey, ManifestDbError, RootFile};
 
 /// One item; its stored path lies in the plan's buffer, the rest of its names in the catalogue.
 #[derive(Debug, Clone, Copy)]
@@ -60,9 +62,14 @@ impl Plan {
     ///
     /// # Errors
     /// The folder itself cannot be read; what lies below it and cannot be is a problem of the plan.
-    pub(super) fn of(root: &Path, is_encrypted: bool, mark: RowMark<'_>) -> io::Result<Self> {
+    pub(super) fn of(
+        root: &Path,
+        is_encrypted: bool,
+        mark: RowMark<'_>,
+        keys: &mut FileKeys<'_>,
+    ) -> io::Result<Self> {
         let mut plan = Self::default();
-        plan.read_rows(root, is_encrypted, mark);
+        plan.read_rows(root, is_encrypted, mark, keys);
         let metadata = fs::metadata(root)?;
         plan.add(&[], ItemKind::Directory, &metadata);
         plan.walk(root, &[])?;
@@ -74,19 +81,25 @@ impl Plan {
         Ok(plan)
     }
 
-    fn read_rows(&mut self, root: &Path, is_encrypted: bool, mark: RowMark<'_>) {
-        let result = ManifestDb::open(&root.join("Manifest.db")).and_then(|db| {
-            db.for_each_row(|row| {
-                self.catalogue.add(&row, mark);
-                ControlFlow::Continue(())
-            })
+    fn read_rows(
+        &mut self,
+        root: &Path,
+        is_encrypted: bool,
+        mark: RowMark<'_>,
+        keys: &mut FileKeys<'_>,
+    ) {
+        let manifest_key = keys.manifest().map(|key| FileKey::from_bytes(key.as_bytes()));
+        let result = for_each_row(root, manifest_key.as_ref(), |row| {
+            keys.add(&row);
+            self.catalogue.add(&row, mark);
+            ControlFlow::Continue(())
         });
         match result {
             Ok(_) => self.rows_known = true,
-            Err(ManifestDbError::NotSqlite) if is_encrypted => self.remarks.push(
+            Err(RowsError::Clear(ManifestDbError::NotSqlite)) if is_encrypted => self.remarks.push(
                 "Manifest.db is encrypted by the phone: it is kept as it is, and whether all its files are there is not checked".to_owned(),
             ),
-            Err(ManifestDbError::Missing) => {}
+            Err(RowsError::Clear(ManifestDbError::Missing)) => {}
             Err(error) => {
                 self.catalogue.clear();
                 self.problems.add("Manifest.db".to_owned(), &format!("cannot be read: {error}"));

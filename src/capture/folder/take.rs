@@ -2,24 +2,30 @@
 //!
 //! Invariant: a file is taken over from the parent only if Apple's list names it, its row, length and time are the same, and every
 //! blob of it stands in a listed pack. Length and time alone are not enough: two folders of one phone can have lists of equal
-//! length written in the same second. A file that cannot be read is left out and named, never half kept.
+//! length written in the same second. A file that cannot be read is left out and named, never half kept. A file that the phone
+//! encrypted is stored opened only if all of it was proved to come back to the byte, else as it is; a parent's file that was not
+//! opened is read again where it can be.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Seek};
 
 use russet_store::ids::BlobId;
 use russet_store::session::{Session, SessionError};
 
-use super::super::catalogue::ItemKind;
+use super::super::catalogue::{ItemKind, file_id_of};
+use super::super::file_keys::FileKeys;
+use super::lock::{Lock, open_file};
 use super::look::BackupFolder;
 use super::names::{bytes_of, path_of};
 use super::plan::{Item, Plan, mtime, shown};
+use crate::apple::{FileKey, OpenedFile, Opening, OpeningError, RootFile, Stored};
 use crate::observe::{Observer, Phase};
 use crate::pipeline::{Cuts, Done, Feeder, IngestError, ReadOutcome, run};
 use crate::snapshot::record::{Counts, Problem, Verdict};
 use crate::snapshot::tree::{BuildError, fold_ids};
 use crate::snapshot::walk::{TreeError, visit_chunks};
-use crate::snapshot::{Content, Entry, TreeBuilder, TreeWalk, What};
+use crate::snapshot::{Content, Entry, Opened, SealedKey, TreeBuilder, TreeWalk, What};
 
 /// What came of taking a folder.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub struct Taken {
     pub counts: Counts,
     /// Files that were not read because nothing about them changed.
     pub unchanged_count: u64,
+    /// Files of an opened backup that stay encrypted.
+    pub kept_count: u64,
     /// Whether everything was there.
     pub verdict: Verdict,
     /// The first problems.
@@ -62,11 +70,64 @@ struct Tag {
     at: usize,
     content: Option<Content>,
     target: Vec<u8>,
+    /// What was read is the plaintext.
+    is_opened: bool,
 }
+
+/// Files that stay encrypted although the backup was opened, by what did not fit.
+#[derive(Default)]
+struct KeptCounts {
+    no_key: u64,
+    no_row: u64,
+    length: u64,
+    padding: u64,
+    not_the_same: u64,
+}
+
+impl KeptCounts {
+    fn total(&self) -> u64 {
+        self.no_key + self.no_row + self.length + self.padding + self.not_the_same
+    }
+
+    fn add(&mut self, why: OpeningError) {
+        match why {
+            OpeningError::Length => self.length += 1,
+            OpeningError::Padding => self.padding += 1,
+            OpeningError::NotTheSame => self.not_the_same += 1,
+        }
+    }
+
+    fn remark(&self) -> String {
+        let parts = [
+            (self.no_key, "whose row has no key that opens"),
+            (self.no_row, "that no row names"),
+            (self.length, "whose length no encrypted file has"),
+            (self.padding, "that do not end as encrypted files do"),
+            (self.not_the_same, "that would not come back to the byte"),
+        ];
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        format!(
+            "{} of its files could not be opened and are kept as they are: {}",
+            self.total(),
+            parts.join(", ")
+        )
+    }
+}
+
+/// From this length on the end of a file is looked at before all of it is read.
+const LOOK_AHEAD_LEN: u64 = 1 << 20;
 
 struct Taking<'a, 's, 'r> {
     folder: &'a BackupFolder,
     plan: Plan,
+    keys: FileKeys<'a>,
+    /// What opened files were as stored, until their entries are made.
+    stored: HashMap<usize, Stored>,
+    kept: KeptCounts,
     session: &'s Session<'r>,
     parent: Option<std::iter::Peekable<TreeWalk<'r>>>,
     builder: TreeBuilder<'s, 'r>,
@@ -84,18 +145,27 @@ pub fn take<'r>(
     session: &Session<'r>,
     cuts: &Cuts,
     folder: &BackupFolder,
+    lock: &Lock,
     parent: Option<BlobId>,
     observer: &dyn Observer,
     stop: &dyn Fn() -> bool,
 ) -> Result<Taken, TakeError> {
     let repository = session.repository();
     observer.begin(Phase::Looking, 0, 0);
-    let is_encrypted = folder.manifest.as_ref().and_then(|m| m.is_encrypted) == Some(true);
+    let mut keys = FileKeys::new(match lock {
+        Lock::Open(keys) => Some(keys),
+        Lock::None | Lock::Kept(_) => None,
+    });
+    let is_encrypted = !matches!(lock, Lock::None);
     let mark = |flags: i64, blob: &[u8]| {
         let [a, b, c, d, e, f, g, h, ..] = repository.id_keys().row(&[&flags.to_le_bytes(), blob]);
         [a, b, c, d, e, f, g, h]
     };
-    let mut plan = Plan::of(&folder.path, is_encrypted, &mark).map_err(TakeError::Folder)?;
+    let mut plan =
+        Plan::of(&folder.path, is_encrypted, &mark, &mut keys).map_err(TakeError::Folder)?;
+    if let Lock::Kept(why) = lock {
+        plan.remarks.push(format!("its files stay encrypted by the phone as they are: {why}"));
+    }
     for (file, why) in &folder.lacks {
         plan.problems.add(file.clone(), why);
     }
@@ -109,6 +179,9 @@ pub fn take<'r>(
     let mut taking = Taking {
         folder,
         plan,
+        keys,
+        stored: HashMap::new(),
+        kept: KeptCounts::default(),
         session,
         parent: parent.map(|root| TreeWalk::new(repository, root).peekable()),
         builder: TreeBuilder::new(session),
@@ -148,7 +221,7 @@ impl<'r> Taking<'_, '_, 'r> {
         let known = self.known(item)?;
         let (.., stored) = self.plan.names(item);
         let Some(path) = path_of(&self.folder.path, stored) else { return Ok(()) };
-        let mut tag = Tag { at, content: None, target: Vec::new() };
+        let mut tag = Tag { at, content: None, target: Vec::new(), is_opened: false };
         match item.kind {
             ItemKind::Directory => feeder.pass(tag, Vec::new(), 0, [0; 32]),
             ItemKind::Link => match fs::read_link(&path).map(|t| bytes_of(t.as_os_str())) {
@@ -159,14 +232,17 @@ impl<'r> Taking<'_, '_, 'r> {
                 Ok(None) => self.skip(item, "points to a name that is not Unicode"),
                 Err(error) => self.skip(item, &format!("cannot be read: {error}")),
             },
-            ItemKind::File => match known {
-                Some(content) => {
-                    tag.content = Some(content);
-                    self.unchanged_count += 1;
-                    feeder.pass(tag, Vec::new(), 0, [0; 32]);
+            ItemKind::File => {
+                self.count_keyless(item);
+                match known {
+                    Some(content) => {
+                        tag.content = Some(content);
+                        self.unchanged_count += 1;
+                        feeder.pass(tag, Vec::new(), 0, [0; 32]);
+                    }
+                    None => self.read(feeder, at, item, &path)?,
                 }
-                None => self.read(feeder, tag, item, &path)?,
-            },
+            }
         }
         self.observer.advance(item.len, 1);
         Ok(())
@@ -175,31 +251,102 @@ impl<'r> Taking<'_, '_, 'r> {
     fn read(
         &mut self,
         feeder: &mut Feeder<'_, '_, 'r, Tag>,
-        tag: Tag,
+        at: usize,
         item: &Item,
         path: &std::path::Path,
     ) -> Result<(), TakeError> {
-        let file = match open_file(path) {
+        let mut file = match open_file(path) {
             Ok(file) => file,
             Err(error) => {
                 self.skip(item, &format!("cannot be opened: {error}"));
                 return Ok(());
             }
         };
-        let reader = Stoppable { file: &file, stop: self.stop };
-        match feeder.feed(tag, reader)? {
-            ReadOutcome::Failed(_) if (self.stop)() => {}
-            ReadOutcome::Failed(error) => self.skip(item, &format!("cannot be read: {error}")),
-            ReadOutcome::Whole { len } => {
-                let same = file.metadata().is_ok_and(|m| {
-                    m.len() == len && mtime(&m) == (item.mtime_secs, item.mtime_nanos)
-                });
-                if !same || len != item.len {
-                    self.skip(item, "changed while it was read; it is kept as it was read");
-                }
+        if let Some(key) = self.key_of(item).map(|key| FileKey::from_bytes(key.as_bytes())) {
+            match self.read_opened(feeder, at, item, &file, &key)? {
+                None => return Ok(()),
+                Some(why) => self.kept.add(why),
+            }
+            if let Err(error) = file.rewind() {
+                self.unread(item, &error);
+                return Ok(());
             }
         }
+        let tag = Tag { at, content: None, target: Vec::new(), is_opened: false };
+        let outcome = feeder.feed(tag, Stoppable { file: &file, stop: self.stop })?;
+        match outcome {
+            ReadOutcome::Failed(error) => self.unread(item, &error),
+            ReadOutcome::Whole { len } => self.compare(item, &file, len),
+        }
         Ok(())
+    }
+
+    /// Reads a file that has a key and feeds its plaintext. Gives the reason if it does not open and has to be read as it is.
+    fn read_opened(
+        &mut self,
+        feeder: &mut Feeder<'_, '_, 'r, Tag>,
+        at: usize,
+        item: &Item,
+        file: &File,
+        key: &FileKey,
+    ) -> Result<Option<OpeningError>, TakeError> {
+        if item.len >= LOOK_AHEAD_LEN
+            && let Some(why) = look_at_end(file, key, item.len)
+        {
+            return Ok(Some(why));
+        }
+        let source = Stoppable { file, stop: self.stop };
+        let mut opening = Opening::new(source, key, item.len);
+        let tag = Tag { at, content: None, target: Vec::new(), is_opened: true };
+        let outcome = feeder.feed(tag, &mut opening)?;
+        match (outcome, opening.stored(), opening.failure()) {
+            (ReadOutcome::Whole { .. }, Some(stored), _) => {
+                self.compare(item, file, stored.len);
+                self.stored.insert(at, stored);
+            }
+            (ReadOutcome::Failed(_), _, Some(why)) => return Ok(Some(why)),
+            (ReadOutcome::Failed(error), _, None) => self.unread(item, &error),
+            (ReadOutcome::Whole { .. }, None, _) => self.skip(item, "was not read to its end"),
+        }
+        Ok(None)
+    }
+
+    fn unread(&mut self, item: &Item, error: &io::Error) {
+        if !(self.stop)() {
+            self.skip(item, &format!("cannot be read: {error}"));
+        }
+    }
+
+    /// Says so if a file changed while it was read.
+    fn compare(&mut self, item: &Item, file: &File, len: u64) {
+        let same = file
+            .metadata()
+            .is_ok_and(|m| m.len() == len && mtime(&m) == (item.mtime_secs, item.mtime_nanos));
+        if !same || len != item.len {
+            self.skip(item, "changed while it was read; it is kept as it was read");
+        }
+    }
+
+    /// The key that a file is encrypted under.
+    fn key_of(&self, item: &Item) -> Option<&FileKey> {
+        let (.., stored) = self.plan.names(item);
+        if stored == RootFile::ManifestDb.name().as_bytes() {
+            return self.keys.manifest();
+        }
+        self.keys.of(&file_id_of(stored)?)
+    }
+
+    /// Counts a file that nothing could open.
+    fn count_keyless(&mut self, item: &Item) {
+        if !self.keys.are_open() || self.key_of(item).is_some() {
+            return;
+        }
+        let (.., stored) = self.plan.names(item);
+        match file_id_of(stored) {
+            Some(id) if self.keys.knows(&id) => self.kept.no_key += 1,
+            Some(_) => self.kept.no_row += 1,
+            None => {}
+        }
     }
 
     fn skip(&mut self, item: &Item, why: &str) {
@@ -229,10 +376,16 @@ impl<'r> Taking<'_, '_, 'r> {
         let same = row.is_some()
             && (content.len, mtime_secs, mtime_nanos, row)
                 == (item.len, item.mtime_secs, item.mtime_nanos, self.plan.mark(item));
-        if !same {
+        if !same || !self.opens_alike(item, &content) {
             return Ok(None);
         }
         Ok(self.all_there(&content)?.then_some(content))
+    }
+
+    /// Whether the parent's file was opened with the key that this backup has for it, or neither has one.
+    fn opens_alike(&self, item: &Item, content: &Content) -> bool {
+        let key = self.key_of(item).map(FileKey::as_bytes);
+        content.opened.as_ref().map(|opened| opened.key.as_bytes()) == key
     }
 
     fn all_there(&self, content: &Content) -> Result<bool, TakeError> {
@@ -266,12 +419,10 @@ impl<'r> Taking<'_, '_, 'r> {
                 What::Link { target: done.tag.target }
             }
             ItemKind::File => {
-                let content = match done.tag.content {
-                    Some(content) => content,
-                    None => fold_ids(self.session, done.len, done.hash, done.ids)?,
-                };
+                let Some(content) = self.content(done, &item)? else { return Ok(()) };
                 self.counts.files += 1;
                 self.counts.len += content.len;
+                self.counts.opened += u64::from(content.opened.is_some());
                 What::File(content)
             }
         };
@@ -288,9 +439,30 @@ impl<'r> Taking<'_, '_, 'r> {
         Ok(self.builder.push(&entry)?)
     }
 
+    fn content(&mut self, done: Done<Tag>, item: &Item) -> Result<Option<Content>, TakeError> {
+        let Done { tag, ids, len, hash } = done;
+        if let Some(content) = tag.content {
+            return Ok(Some(content));
+        }
+        if !tag.is_opened {
+            return Ok(Some(fold_ids(self.session, len, hash, ids)?));
+        }
+        // Without both it was named as not read, and its plaintext must not pass for what is stored.
+        let key = self.key_of(item).map(|key| SealedKey::new(key.as_bytes()));
+        let (Some(stored), Some(key)) = (self.stored.remove(&tag.at), key) else {
+            return Ok(None);
+        };
+        let mut content = fold_ids(self.session, stored.len, stored.hash, ids)?;
+        content.opened = Some(Opened { key, padding: stored.padding });
+        Ok(Some(content))
+    }
+
     fn finish(self) -> Result<Taken, TakeError> {
         if (self.stop)() {
             return Err(TakeError::Stopped);
+        }
+        if self.kept.total() > 0 {
+            self.observer.remark(&self.kept.remark());
         }
         self.observer.begin(Phase::Committing, 0, 0);
         let verdict = match (self.plan.problems.count, self.plan.rows_known) {
@@ -302,6 +474,7 @@ impl<'r> Taking<'_, '_, 'r> {
             root: self.builder.finish()?,
             counts: self.counts,
             unchanged_count: self.unchanged_count,
+            kept_count: self.kept.total(),
             verdict,
             problems: self.plan.problems.first,
             problem_count: self.plan.problems.count,
@@ -309,13 +482,14 @@ impl<'r> Taking<'_, '_, 'r> {
     }
 }
 
-/// Opens what was a file when the folder was listed. A pipe that took its place would never answer, and a link would lead out
-/// of the folder.
-fn open_file(path: &std::path::Path) -> io::Result<File> {
-    if !fs::symlink_metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no longer a file"));
-    }
-    File::open(path)
+/// Why a long file will not open, as far as its end tells.
+fn look_at_end(file: &File, key: &FileKey, len: u64) -> Option<OpeningError> {
+    let looked = OpenedFile::new(file, FileKey::from_bytes(key.as_bytes()), len);
+    let why = looked.err().and_then(|error| error.get_ref()?.downcast_ref().copied());
+    let mut start = file;
+    // Where that fails the reading fails, and says so.
+    let _ = start.rewind();
+    why
 }
 
 /// A file that ends with an error once somebody asked to stop: one video can take an hour.

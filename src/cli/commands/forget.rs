@@ -47,7 +47,10 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
             output::line(&text)?;
         }
     }
-    if let Ok(plan) = &plan {
+    // With --prune it is told in a moment, when it is done.
+    if let Ok(plan) = &plan
+        && (args.dry_run || !args.prune)
+    {
         tell(context, plan, true)?;
     }
     if args.dry_run {
@@ -78,6 +81,14 @@ pub(super) fn prune(context: &Context, args: &Prune) -> Result<u8, Failure> {
         return Ok(0);
     }
     let mut opened = context.write()?;
+    opened.prepare_to_write(&context.progress)?;
+    if args.drop_drafts {
+        confirm("Give up all interrupted backups of phones?", context.global.yes)?;
+        let count = forget::drop_drafts(&opened.repository)?;
+        if !context.json() {
+            output::line(&format!("{} given up", counted(count, "interrupted backup")))?;
+        }
+    }
     sweep(context, &mut opened, args.max_unused)
 }
 

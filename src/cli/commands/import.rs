@@ -7,13 +7,16 @@ use jiff::tz::TimeZone;
 use russet_store::session::Written;
 use serde_json::json;
 
-use crate::apple::{Os, default_places};
+use crate::apple::{Os, Passwords, default_places};
+use crate::capture::folder::BackupFolder;
 use crate::cli::args::Import;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
-use crate::cli::{output, stop};
-use crate::ops::import::{ImportOptions, Imported, Outcome, find, import as import_folders};
+use crate::cli::{output, secret, stop};
+use crate::ops::import::{
+    ImportOptions, Imported, Outcome, find, import as import_folders, unlock,
+};
 use crate::snapshot::record::{SnapshotRecord, Verdict};
 use crate::snapshot::{Snapshot, record};
 
@@ -29,18 +32,26 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     let zone = TimeZone::system();
     let given = !args.dirs.is_empty();
     let dirs = if given { args.dirs } else { places()? };
-    let (mut folders, refused) = find(&dirs, &options, &zone);
+    let (mut folders, mut refused) = find(&dirs, &options, &zone);
     if !given && !args.all && !args.dry_run {
         pick(&mut folders, context)?;
     }
     if folders.is_empty() && refused.is_empty() {
         return Err(Failure::new(code::FAILED, "no backup was found"));
     }
+    // A dry run looks at no file, and tries no password.
+    let mut passwords = match args.dry_run {
+        true => Passwords::default(),
+        false => phone_passwords(&args.phone_password_file, &folders)?,
+    };
+    let (sources, locked) = unlock(folders, &mut passwords);
+    drop(passwords);
+    refused.extend(locked);
     let mut worst = 0;
-    if !folders.is_empty() {
+    if !sources.is_empty() {
         let mut opened = context.write()?;
         let done =
-            import_folders(&mut opened, &folders, &options, &context.progress, &stop::asked)?;
+            import_folders(&mut opened, &sources, &options, &context.progress, &stop::asked)?;
         context.progress.clear();
         let (snapshots, _) = record::all(&opened.repository);
         for imported in done {
@@ -51,6 +62,36 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
         worst = worse(worst, report(context, imported, &[])?);
     }
     Ok(worst)
+}
+
+/// The passwords of encrypted backups: flags, then the environment, then the terminal; none, if there is nothing to open.
+fn phone_passwords(files: &[PathBuf], folders: &[BackupFolder]) -> Result<Passwords, Failure> {
+    let is_encrypted = |folder: &&BackupFolder| {
+        folder.manifest.as_ref().and_then(|m| m.is_encrypted) == Some(true)
+    };
+    let Some(first) = folders.iter().find(is_encrypted) else { return Ok(Passwords::default()) };
+    let mut files = files.to_vec();
+    if files.is_empty() {
+        files.extend(std::env::var_os("RUSSET_PHONE_PASSWORD_FILE").map(PathBuf::from));
+    }
+    let mut passwords = Vec::new();
+    for file in &files {
+        passwords.push(secret::phone_password_file(file)?);
+    }
+    if files.is_empty() {
+        let name = first.info.as_ref().and_then(|i| i.device_name.as_deref()).unwrap_or("a phone");
+        let prompt = format!(
+            "Password of the encrypted backups of {} (empty: keep them as they are)",
+            plain(name)
+        );
+        passwords.extend(secret::ask_for_phone(&prompt)?);
+    }
+    if passwords.is_empty() {
+        output::note(
+            "Encrypted backups are kept as they are: what changes is stored whole, and after a full backup everything. `--phone-password-file` opens them.",
+        );
+    }
+    Ok(Passwords::new(passwords))
 }
 
 /// The places where Finder and iTunes keep backups, of those that are there.
@@ -75,10 +116,7 @@ fn places() -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Several backups and no `--all`: a person picks, a script is told.
-fn pick(
-    folders: &mut Vec<crate::capture::folder::BackupFolder>,
-    context: &Context,
-) -> Result<(), Failure> {
+fn pick(folders: &mut Vec<BackupFolder>, context: &Context) -> Result<(), Failure> {
     if folders.len() < 2 || context.global.yes {
         return Ok(());
     }
@@ -127,8 +165,9 @@ fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Resu
             Failure::unless_closed(told, exit)
         }
         Ok(Outcome::Would { backup_time }) => tell_would(context, &folder, backup_time).map(|()| 0),
-        Ok(Outcome::New { snapshot, written, unchanged_count }) => {
-            let told = tell_new(context, &folder, &snapshot, &written, unchanged_count);
+        Ok(Outcome::New { snapshot, written, unchanged_count, kept_count }) => {
+            let counts = (unchanged_count, kept_count);
+            let told = tell_new(context, &folder, &snapshot, &written, counts);
             Failure::unless_closed(told, exit_code(&snapshot))
         }
         Err(error) => {
@@ -183,7 +222,7 @@ fn tell_new(
     folder: &str,
     snapshot: &Snapshot,
     written: &Written,
-    unchanged_count: u64,
+    (unchanged_count, kept_count): (u64, u64),
 ) -> Result<(), Failure> {
     let record = &snapshot.record;
     if context.json() {
@@ -193,6 +232,7 @@ fn tell_new(
                 "folder": folder, "snapshot_id": snapshot.id, "new": true, "device": record.device.name,
                 "udid": record.udid, "time": rfc3339(record.backup_time), "verdict": record.verdict,
                 "files": record.counts.files, "len": record.counts.len, "unchanged_count": unchanged_count,
+                "opened_count": record.counts.opened, "kept_count": kept_count,
                 "new_len": written.new_len, "stored_len": written.stored_len, "pack_count": written.pack_count,
                 "problem_count": record.problem_count, "exit_code": exit_code(snapshot),
             }),
@@ -213,6 +253,12 @@ fn tell_new(
         output::line(&format!(
             "  {} unchanged since the snapshot before, not read again",
             counted(unchanged_count, "file")
+        ))?;
+    }
+    if record.counts.opened > 0 {
+        output::line(&format!(
+            "  {} opened; they come back encrypted as they were, for the backup password of their day",
+            counted(record.counts.opened, "file")
         ))?;
     }
     tell_incomplete(record);

@@ -7,7 +7,7 @@ use russet_store::ids::RecordId;
 use russet_store::seal::{Kdf, Password, RecoveryKey, SlotSecret, calibrate};
 use serde_json::json;
 
-use super::repo::{kdf_words, show_recovery_key};
+use super::repo::{kdf_words, show_recovery_key, unseen};
 use crate::cli::args::Key;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
@@ -125,13 +125,11 @@ fn recovery(context: &Context) -> Result<u8, Failure> {
         opened.repository.add_keyslot(&SlotSecret::Recovery(key), Kdf::Recovery, "recovery key")?;
     context.progress.clear();
     if context.json() {
-        output::message(
-            "summary",
-            json!({ "keyslot": id, "recovery_key": words.as_str(), "exit_code": 0 }),
-        )?;
+        let body = json!({ "keyslot": id, "recovery_key": words.as_str(), "exit_code": 0 });
+        output::message("summary", body).map_err(|_| unseen())?;
         return Ok(0);
     }
-    show_recovery_key(&words)?;
+    show_recovery_key(&words).map_err(|_| unseen())?;
     output::line(&format!(
         "Keyslot {} was added. Recovery keys made before still work; `russet key remove` removes one.",
         short(id)

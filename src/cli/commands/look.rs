@@ -12,7 +12,7 @@ use crate::cli::output;
 use crate::ops::{list, mark};
 use crate::snapshot::record::Verdict;
 use crate::snapshot::select::of_device;
-use crate::snapshot::{Entry, Snapshot, What, record};
+use crate::snapshot::{Content, Entry, Snapshot, What, record};
 
 pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failure> {
     let opened = context.read()?;
@@ -145,7 +145,7 @@ fn entry_line(entry: &Entry, long: bool) -> String {
         return shown;
     }
     let (kind, len) = match &entry.what {
-        What::File(content) => ('-', content.len),
+        What::File(content) => ('-', content.plain_len()),
         What::Directory => ('d', 0),
         What::Link { .. } => ('l', 0),
     };
@@ -154,12 +154,10 @@ fn entry_line(entry: &Entry, long: bool) -> String {
 
 fn entry_json(entry: &Entry) -> serde_json::Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (kind, len, hash) = match &entry.what {
-        What::File(content) => {
-            ("file", Some(content.len), Some(russet_store::ids::hex(&content.hash)))
-        }
-        What::Directory => ("directory", None, None),
-        What::Link { .. } => ("link", None, None),
+    let (kind, file) = match &entry.what {
+        What::File(content) => ("file", Some(content)),
+        What::Directory => ("directory", None),
+        What::Link { .. } => ("link", None),
     };
     let odd = std::str::from_utf8(&entry.stored_path).is_err()
         || std::str::from_utf8(&entry.relative_path).is_err();
@@ -167,7 +165,8 @@ fn entry_json(entry: &Entry) -> serde_json::Value {
         "kind": kind, "domain": text(&entry.domain), "path": text(&entry.relative_path), "stored_path": text(&entry.stored_path),
         "stored_path_hex": odd.then(|| russet_store::ids::hex(&entry.stored_path)),
         "path_hex": odd.then(|| russet_store::ids::hex(&entry.relative_path)),
-        "len": len, "blake3": hash, "mtime": rfc3339(entry.mtime_secs),
+        "len": file.map(Content::plain_len), "stored_len": file.map(|f| f.len),
+        "blake3": file.map(|f| russet_store::ids::hex(&f.hash)), "opened": file.map(|f| f.opened.is_some()), "mtime": rfc3339(entry.mtime_secs),
     })
 }
 

@@ -1,5 +1,6 @@
 //! One function a command: from what was typed to `ops`, and from what came of it to the answer.
 
+mod doctor;
 mod forget;
 mod import;
 mod key;
@@ -26,6 +27,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
         Command::Init(args) => repo::init(context, &args),
         Command::Backup(args) => phone::backup(context, args),
         Command::Devices(args) => phone::devices(context, &args),
+        Command::Doctor(args) => doctor::doctor(context, &args),
         Command::Pair(args) => phone::pair(context, &args),
         Command::Import(args) => import::import(context, args),
         Command::Snapshots(args) => look::snapshots(context, &args),

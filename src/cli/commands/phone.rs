@@ -11,6 +11,7 @@ use crate::cli::args::{Backup, Devices, Pair};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, counted, plain, rfc3339};
+use crate::cli::progress::OfPhone;
 use crate::cli::{output, stop};
 use crate::observe::{Observer, Prompt};
 use crate::ops::backup::{BackedUp, BackupOptions, Job, backup as back_up, stop_of};
@@ -147,16 +148,16 @@ pub(super) fn pair(context: &Context, args: &Pair) -> Result<u8, Failure> {
     if second.is_some() {
         return Err(several("pair NAME"));
     }
-    match Phone::connect(&muxer, &attached) {
-        Ok(_) => {}
+    let mut phone = match Phone::connect(&muxer, &attached) {
+        Ok(phone) => phone,
         Err(
             ConnectError::NotPaired | ConnectError::PairingGone | ConnectError::PairRecordDamaged,
         ) => {
             trust(context, &muxer, &attached, args.timeout)?;
+            Phone::connect(&muxer, &attached)?
         }
         Err(error) => return Err(error.into()),
-    }
-    let mut phone = Phone::connect(&muxer, &attached)?;
+    };
     let values = phone.values()?;
     if args.wifi {
         phone.enable_wifi()?;
@@ -299,9 +300,12 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let mut jobs = Vec::new();
     let mut names = Vec::new();
     let several = seen.len() > 1;
-    for phone in seen {
+    let observers: Vec<OfPhone<'_>> =
+        seen.iter().map(|phone| OfPhone::new(&context.progress, phone.shown())).collect();
+    for (phone, own) in seen.into_iter().zip(&observers) {
         let name = phone.shown();
-        match job(context, &muxer, phone) {
+        let observer: &dyn Observer = if several { own } else { &context.progress };
+        match job(context, &muxer, phone, observer) {
             Ok(job) => {
                 jobs.push(job);
                 names.push(name);
@@ -334,7 +338,12 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
 }
 
 /// A session with a phone, after it was made to trust this computer if it did not.
-pub(super) fn job<'a>(context: &'a Context, muxer: &Muxer, seen: Seen) -> Result<Job<'a>, Failure> {
+pub(super) fn job<'a>(
+    context: &Context,
+    muxer: &Muxer,
+    seen: Seen,
+    observer: &'a dyn Observer,
+) -> Result<Job<'a>, Failure> {
     use ConnectError::{NotPaired, PairRecordDamaged, PairingGone};
     if let Err(NotPaired | PairingGone | PairRecordDamaged) = seen.values {
         trust(context, muxer, &seen.attached, TRUST_TIME)?;
@@ -342,7 +351,7 @@ pub(super) fn job<'a>(context: &'a Context, muxer: &Muxer, seen: Seen) -> Result
     let cancelled = Arc::new(AtomicBool::new(false));
     let muxer = muxer.clone().with_stop(stop_of(Arc::new(stop::asked), Arc::clone(&cancelled)));
     let phone = Phone::connect(&muxer, &seen.attached)?;
-    Ok(Job { phone, observer: &context.progress, cancelled })
+    Ok(Job { phone, observer, cancelled })
 }
 
 /// The code that matters more: an interruption, then a failure, then an incomplete snapshot.

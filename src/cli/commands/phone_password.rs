@@ -65,7 +65,7 @@ fn meet(
 ) -> Result<(Phone, Values), Failure> {
     let muxer = muxer()?;
     let seen = one(&muxer, device, &format!("phone-password {verb} NAME"))?;
-    let mut phone = job(context, &muxer, seen)?.phone;
+    let mut phone = job(context, &muxer, seen, &context.progress)?.phone;
     let values = phone.values()?;
     makes_sense(is_first, &values)?;
     Ok((phone, values))
@@ -75,7 +75,7 @@ fn status(context: &Context, device: Option<&str>) -> Result<u8, Failure> {
     let muxer = muxer()?;
     let seen = one(&muxer, device, "phone-password status NAME")?;
     let udid = seen.attached.udid.clone();
-    let values = job(context, &muxer, seen)?.phone.values()?;
+    let values = job(context, &muxer, seen, &context.progress)?.phone.values()?;
     context.progress.clear();
     let name = values.name.as_deref().unwrap_or(&udid);
     if context.json() {

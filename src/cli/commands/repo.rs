@@ -27,19 +27,26 @@ pub(super) fn init(context: &Context, args: &Init) -> Result<u8, Failure> {
     let created = ops::init::init(&location, password, calibrate(KDF_TIME))?;
     let words = created.recovery.words();
     if context.json() {
-        output::message(
-            "summary",
-            json!({
-                "repository_id": created.id, "location": location.display().to_string(),
-                "recovery_key": words.as_str(), "exit_code": 0,
-            }),
-        )?;
+        let body = json!({
+            "repository_id": created.id, "location": location.display().to_string(),
+            "recovery_key": words.as_str(), "exit_code": 0,
+        });
+        output::message("summary", body).map_err(|_| unseen())?;
         return Ok(0);
     }
-    output::line(&format!("A new repository was made at {}.", location.display()))?;
-    show_recovery_key(&words)?;
+    let said = output::line(&format!("A new repository was made at {}.", location.display()));
+    said.and_then(|()| show_recovery_key(&words)).map_err(|_| unseen())?;
     ask_back(&created.recovery)?;
     Ok(0)
+}
+
+/// Words that nobody has seen open the repository for nobody.
+pub(super) fn unseen() -> Failure {
+    Failure::new(
+        code::FAILED,
+        "the repository stands, but its recovery key could not be shown: stdout is closed or full",
+    )
+    .next("`russet key recovery` makes another one; `russet key remove` takes the unseen one away")
 }
 
 /// The 24 words, six a line, numbered.

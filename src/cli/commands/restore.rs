@@ -75,5 +75,11 @@ fn to_folder(context: &Context, word: &str, target: PathBuf) -> Result<u8, Failu
     if snapshot.record.verdict == Verdict::Incomplete {
         output::note("note: this snapshot was incomplete when it was taken; a phone may refuse it");
     }
+    if snapshot.record.encrypted == Some(true) {
+        output::note(&format!(
+            "note: the phone encrypted this backup: whoever restores it to a phone is asked for the iPhone backup password of {}",
+            moment(snapshot.record.backup_time)
+        ));
+    }
     Ok(exit)
 }

@@ -31,7 +31,7 @@ pub(super) fn to_phone(
     let attached = seen.attached.clone();
     let mut opened = if args.no_safety_backup { context.read()? } else { context.write()? };
     let snapshot = meant(&opened, word)?;
-    let mut found = job(context, &muxer, seen)?;
+    let mut found = job(context, &muxer, seen, &context.progress)?;
     let values = found.phone.values()?;
     let name = plain(values.name.as_deref().unwrap_or(&attached.udid));
     preflight(&opened.repository, &snapshot, &values, &context.progress)?;
@@ -51,7 +51,7 @@ pub(super) fn to_phone(
         let made = safety_backup(&mut opened, found, &context.progress)?;
         tell_safety(context, &made)?;
         let again = one(&muxer, Some(&attached.udid), HOW)?;
-        found = job(context, &muxer, again)?;
+        found = job(context, &muxer, again, &context.progress)?;
     }
     let Job { mut phone, observer, cancelled } = found;
     let wish = RestoreWish {

@@ -95,8 +95,13 @@ fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
         ))?;
     }
     if !report.is_sound() {
-        let next = if report.hits.is_empty() {
-            "no snapshot is hit; the next import heals what it can"
+        let lost = |room: &str| report.damages.iter().any(|d| !d.heals && d.what.contains(room));
+        let next = if lost("snapshots/") {
+            "a snapshot's record is lost: that snapshot does not come back from this drive; another copy of the repository may have it"
+        } else if report.hits.is_empty() && lost("packs/") {
+            "no snapshot is hit; `russet import --force` of a folder, or a backup, stores again what is missing, and `russet prune --max-unused 0%` removes damaged packs that can still be listed"
+        } else if report.hits.is_empty() {
+            "no snapshot is hit; what heals by itself is written again by the next import or backup"
         } else {
             "restore still gives everything that is not named; `russet import --force` of a folder that still holds the rest stores it again"
         };

@@ -62,7 +62,8 @@ impl Repository {
                 .map(|numbers| numbers.keys().copied().collect())
                 .unwrap_or_default()
         });
-        let number = before.last().copied().unwrap_or(0) + 1;
+        // What is listed is far below the greatest number (layout).
+        let number = before.last().copied().unwrap_or(0).saturating_add(1);
         let file = self.seal_record(Kind::Draft, content)?;
         self.backend.put_new(&draft_name(&draft, number), &file)?;
         self.backend.barrier()?;

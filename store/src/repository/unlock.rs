@@ -121,12 +121,14 @@ impl LockedRepository {
             log: Mutex::default(),
             snapshots: Mutex::default(),
             lost: Vec::new(),
+            rescued: Mutex::default(),
         };
-        let repository = repository.read_records();
+        let mut repository = repository.read_records();
         if repository.state().revoked_keyslots.contains(&slot) {
             return Err(RepositoryError::Revoked { secret: word(secret) });
         }
         repository.reconcile(purpose)?;
+        repository.rescue_snapshots();
         Ok(repository)
     }
 

@@ -29,6 +29,10 @@ pub struct Script {
     pub cut_at_phase: Option<String>,
     /// These cannot be read: `domain-path`.
     pub unreadable: Vec<String>,
+    /// These get a row and are never sent nor looked for: `domain-path`.
+    pub unsent: Vec<String>,
+    /// The run ends with 0 right after `moving` was told: nothing is moved.
+    pub ends_early: bool,
     /// The phone asks something no host knows, once a run.
     pub unknown_message: bool,
     /// Every question is asked twice, and every removal and new directory.
@@ -74,6 +78,8 @@ impl Default for Script {
             cut_after_files: None,
             cut_at_phase: None,
             unreadable: Vec::new(),
+            unsent: Vec::new(),
+            ends_early: false,
             unknown_message: false,
             duplicates: false,
             repeated_moves: false,

@@ -1,5 +1,8 @@
 //! Any dated snapshot comes back to a phone, and leaves there what it should.
 
+use russet_testkit::{Encryption, FakeBackup};
+
+use super::super::support::{UDID, noise, text};
 use super::*;
 
 /// A phone of four weeks: each week's snapshot and files.
@@ -76,6 +79,28 @@ fn an_encrypted_week_comes_back_with_the_password_of_its_day() {
     command.env("RUSSET_PHONE_PASSWORD_FILE", &right);
     run(command).code(0);
     assert_same(&phone.truth(), &truth);
+    phone.assert_no_violation();
+}
+
+#[test]
+fn an_imported_backup_that_was_opened_goes_to_a_phone_as_it_was_encrypted() {
+    let (desk, phone) = (Desk::new(), Handset::new(38));
+    let folder = FakeBackup::new(UDID)
+        .file("HomeDomain", "Library/a.db", "alpha")
+        .file("CameraRollDomain", "Media/DCIM/1.JPG", noise(1, 300_000))
+        .encryption(Encryption::Password { password: "of that day".to_owned(), iterations: 10 })
+        .write_to(desk.repository.folder("source"));
+    let password = desk.password_file("of that day");
+    let args = ["import", "--json", text(&folder), "--phone-password-file", &password];
+    let summary = desk.repository.run(&args).code(0).summary();
+    let opened = desk.repository.snapshots()[0]["counts"]["opened"].as_u64();
+    assert!(opened.is_some_and(|count| count >= 2), "nothing was opened: {opened:?}");
+    let snapshot = summary["snapshot_id"].as_str().unwrap();
+    desk.restore_well(&phone, snapshot, &["--remove-items", "--phone-password-file", &password]);
+    let found: Vec<_> =
+        phone.truth().into_iter().map(|((_, path), (_, len))| (path, len)).collect();
+    let expected = [("Media/DCIM/1.JPG".to_owned(), 300_000), ("Library/a.db".to_owned(), 5)];
+    assert_eq!(found, expected);
     phone.assert_no_violation();
 }
 

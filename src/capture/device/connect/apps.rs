@@ -8,6 +8,7 @@ use super::message::{self, dictionary, text};
 use super::muxer::ANSWER_IDLE;
 use super::{ConnectError, Phone};
 use plist::{Dictionary, Value};
+use std::io::{Read, Write};
 
 const FROM: &str = "the phone's list of apps";
 const INSTALLATION_PROXY: &str = "com.apple.mobile.installation_proxy";
@@ -48,17 +49,21 @@ pub struct Purchase {
 pub fn installed_apps(phone: &mut Phone) -> Result<Vec<App>, ConnectError> {
     let mut stream = phone.start_service(INSTALLATION_PROXY, true)?;
     stream.set_idle(ANSWER_IDLE);
+    browse(&mut stream)
+}
+
+fn browse(stream: &mut (impl Read + Write)) -> Result<Vec<App>, ConnectError> {
     let attributes = ["CFBundleIdentifier", "ApplicationSINF", "iTunesMetadata"];
     let options = dictionary([
         ("ApplicationType", "User".into()),
         ("ReturnAttributes", Value::Array(attributes.map(Value::from).to_vec())),
     ]);
     let request = dictionary([("Command", "Browse".into()), ("ClientOptions", options.into())]);
-    message::send(&mut stream, request)?;
+    message::send(stream, request)?;
     let mut apps = Vec::new();
     let mut len = 0;
     for _ in 0..APP_COUNT_MAX {
-        let mut answer = message::receive(&mut stream, FROM)?;
+        let mut answer = message::receive(stream, FROM)?;
         refused("Browse", &answer)?;
         if let Some(Value::Array(part)) = answer.remove("CurrentList") {
             for app in part.into_iter().filter_map(Value::into_dictionary).filter_map(app) {
@@ -137,5 +142,76 @@ fn refused(request: &'static str, answer: &Dictionary) -> Result<(), ConnectErro
             let word = word(error.as_string().unwrap_or("an unnamed error"));
             Err(ConnectError::Refused { request, word })
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+    use std::io;
+
+    /// A phone that sends the same again and again, or up to a count.
+    struct Parrot {
+        words: Vec<u8>,
+        at: usize,
+    }
+
+    impl Read for Parrot {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let rest = self.words.get(self.at..).unwrap_or_default();
+            let len = rest.len().min(bytes.len());
+            bytes[..len].copy_from_slice(&rest[..len]);
+            self.at = (self.at + len) % self.words.len();
+            Ok(len)
+        }
+    }
+
+    impl Write for Parrot {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn parrot(members: Dictionary) -> Parrot {
+        let mut words = Vec::new();
+        message::send(&mut words, members).unwrap();
+        Parrot { words, at: 0 }
+    }
+
+    #[test]
+    fn a_list_of_apps_without_end_is_refused() {
+        let nothing = browse(&mut parrot(dictionary([("Status", "Browsing".into())])));
+        assert!(matches!(nothing, Err(ConnectError::Malformed { .. })));
+        let data = || Value::Data(vec![7; 1 << 20]);
+        let long = dictionary([
+            ("CFBundleIdentifier", "a".into()),
+            ("ApplicationSINF", data()),
+            ("iTunesMetadata", data()),
+        ]);
+        let part = dictionary([("CurrentList", Value::Array(vec![long.into()]))]);
+        assert!(matches!(browse(&mut parrot(part)), Err(ConnectError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_refusal_is_quoted() {
+        let error = browse(&mut parrot(dictionary([("Error", "APIInternalError".into())])));
+        assert!(
+            matches!(error, Err(ConnectError::Refused { word, .. }) if word == "APIInternalError")
+        );
+    }
+
+    #[test]
+    fn an_app_with_one_record_only_was_not_bought() {
+        let half = dictionary([
+            ("CFBundleIdentifier", "a".into()),
+            ("ApplicationSINF", Value::Data(vec![1])),
+        ]);
+        assert_eq!(app(half).unwrap().purchase, None);
+        assert_eq!(app(dictionary([("CFBundleVersion", "1".into())])), None);
     }
 }

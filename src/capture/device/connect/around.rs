@@ -6,9 +6,10 @@
 use super::media::{Media, MediaFile};
 use super::message::{self, dictionary, text};
 use super::notify::{Notification, Proxy};
-use super::{ConnectError, Phone, PhoneStream};
+use super::{ConnectError, Phone};
 use crossbeam_channel::Receiver;
 use std::fmt;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -158,11 +159,61 @@ impl Drop for Heartbeat {
 }
 
 /// One question and its answer; false when the phone goes to sleep.
-fn answer(stream: &mut PhoneStream) -> Result<bool, ConnectError> {
+fn answer(stream: &mut (impl Read + Write)) -> Result<bool, ConnectError> {
     let question = message::receive(stream, "the phone's heartbeat")?;
     if text(&question, "Command") == "SleepyTime" {
         return Ok(false);
     }
     message::send(stream, dictionary([("Command", "Polo".into())]))?;
     Ok(true)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+    use std::io;
+
+    /// What a phone says, and what it is answered.
+    struct Talk {
+        said: io::Cursor<Vec<u8>>,
+        answered: Vec<u8>,
+    }
+
+    impl Read for Talk {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            self.said.read(bytes)
+        }
+    }
+
+    impl Write for Talk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.answered.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn talk(command: &str) -> Talk {
+        let mut said = Vec::new();
+        message::send(&mut said, dictionary([("Command", command.into())])).unwrap();
+        Talk { said: io::Cursor::new(said), answered: Vec::new() }
+    }
+
+    #[test]
+    fn marco_is_answered_with_polo() {
+        let mut marco = talk("Marco");
+        assert!(answer(&mut marco).unwrap());
+        let answered = message::receive(&mut marco.answered.as_slice(), "us").unwrap();
+        assert_eq!(text(&answered, "Command"), "Polo");
+    }
+
+    #[test]
+    fn a_phone_that_goes_to_sleep_is_let_go() {
+        let mut sleepy = talk("SleepyTime");
+        assert!(!answer(&mut sleepy).unwrap());
+        assert!(sleepy.answered.is_empty());
+    }
 }

@@ -260,8 +260,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_leaves_a_list_that_can_be_read(name in any::<String>()) {
-            prop_assert!(named(&name).is_some_and(|info| info.device_name.is_some()), "{name:?}");
+        fn any_name_leaves_a_list_that_any_reader_takes(name in "[\\x00-\\x7f\\u{fff0}-\\u{10fff}]{0,20}") {
+            let values = Values { name: Some(name), ..Values::default() };
+            let bytes = info_plist(&values, &[], &ITunesFiles::default(), None).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            let is_xml =
+                |c: char| (c >= ' ' && !"\u{fffe}\u{ffff}".contains(c)) || "\t\n\r".contains(c);
+            prop_assert!(text.chars().all(is_xml), "{text:?}");
         }
 
         #[test]

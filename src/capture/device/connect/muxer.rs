@@ -230,3 +230,17 @@ pub(super) fn receive(wire: &mut Wire) -> Result<Dictionary, ConnectError> {
     let bytes = Zeroizing::new(read(wire, FROM, u64::from(len - HEADER_LEN), len_max)?);
     parse(&bytes, FROM)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_record_is_looked_for_with_and_without_the_dash() {
+        let (bare, dashed) = ("00008110001122334455667A", "00008110-001122334455667A");
+        assert_eq!(spellings(bare), [bare, dashed]);
+        assert_eq!(spellings(dashed), [dashed, bare]);
+        let old = "1cb128eafa77c5be74283e9a3a2130af36a3c059";
+        assert_eq!(spellings(old), [old]);
+    }
+}

@@ -105,6 +105,12 @@ impl Phone {
         self.muxer.delete_pair_record(&self.attached.udid)
     }
 
+    /// For tests that break it.
+    #[cfg(test)]
+    pub(super) fn lockdown(&mut self) -> &mut Lockdown {
+        &mut self.lockdown
+    }
+
     fn retried<T>(
         &mut self,
         mut ask: impl FnMut(&mut Lockdown) -> Result<T, ConnectError>,

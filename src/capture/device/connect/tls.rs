@@ -5,6 +5,7 @@
 //! to refuse a backup for it.
 
 use super::ConnectError;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -21,13 +22,17 @@ pub(super) fn config(
 ) -> Result<ClientConfig, ConnectError> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(PairedPhone { phone, provider: Arc::clone(&provider) });
-    ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .map_err(ConnectError::Tls)?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(vec![host], private_key)
-        .map_err(|_| ConnectError::PairRecordDamaged)
+        .map_err(|_| ConnectError::PairRecordDamaged)?;
+    // Each service of a phone is a process of its own: none knows another's session. And a resumed session would show no
+    // certificate.
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 #[derive(Debug)]

@@ -5,11 +5,12 @@
 
 use russet_store::ids::BlobId;
 
-use crate::snapshot::Content;
 use crate::snapshot::entry::{DEPTH_MAX, ID_COUNT_MAX};
+use crate::snapshot::{Content, Opened, SealedKey};
 
 const HAS_SHA1: u8 = 1;
 const HAS_ROW: u8 = 2;
+const IS_OPENED: u8 = 4;
 const LEN_AT: usize = 3;
 const SECS_AT: usize = 11;
 const NANOS_AT: usize = 19;
@@ -18,6 +19,8 @@ const HEAD_LEN: usize = 55;
 const SHA1_LEN: usize = 20;
 const ROW_LEN: usize = 8;
 const ID_LEN: usize = 32;
+const KEY_LEN: usize = 32;
+const PADDING_MAX: u8 = 16;
 const NANOS_END: u32 = 1_000_000_000;
 
 /// A file whose bytes are all in blobs.
@@ -47,6 +50,9 @@ pub enum PackError {
     /// More ids or depth than there can be.
     #[error("a file of the draft has an impossible list of chunks")]
     Chunks,
+    /// More padding than a block.
+    #[error("a file of the draft has {0} bytes of padding")]
+    Padding(u8),
     /// A second has no so many nanoseconds.
     #[error("a file of the draft has {0} nanoseconds")]
     Nanos(u32),
@@ -59,7 +65,9 @@ impl FileNode {
     /// It holds what the format cannot say.
     pub fn encode(&self) -> Result<Vec<u8>, PackError> {
         let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
-        let flags = flag(self.sha1.is_some(), HAS_SHA1) | flag(self.row.is_some(), HAS_ROW);
+        let flags = flag(self.sha1.is_some(), HAS_SHA1)
+            | flag(self.row.is_some(), HAS_ROW)
+            | flag(self.content.opened.is_some(), IS_OPENED);
         let ids = &self.content.ids;
         let id_count = u8::try_from(ids.len()).map_err(|_| PackError::Chunks)?;
         let head = [flags, self.content.depth, id_count];
@@ -72,6 +80,13 @@ impl FileNode {
         out.extend_from_slice(&self.content.hash);
         out.extend(self.sha1.iter().flatten());
         out.extend(self.row.iter().flatten());
+        if let Some(Opened { key, padding }) = &self.content.opened {
+            if *padding > PADDING_MAX {
+                return Err(PackError::Padding(*padding));
+            }
+            out.push(*padding);
+            out.extend_from_slice(key.as_bytes());
+        }
         out.extend(ids.iter().flat_map(BlobId::as_bytes));
         Ok(out)
     }
@@ -93,7 +108,12 @@ impl<'a> PackedFile<'a> {
         let (packed, rest) = bytes.split_at_checked(packed_len(head)).ok_or(PackError::Length)?;
         let file = Self(packed);
         check(head, file.mtime_nanos())?;
-        Ok((file, rest))
+        match file.opened() {
+            Some(Opened { padding, .. }) if padding > PADDING_MAX => {
+                Err(PackError::Padding(padding))
+            }
+            _ => Ok((file, rest)),
+        }
     }
 
     /// Takes back what [`Self::bytes`] gave. Anything else may panic when it is read.
@@ -150,6 +170,17 @@ impl<'a> PackedFile<'a> {
         self.has(HAS_ROW).then(|| self.field(at))
     }
 
+    /// How its stored bytes are made again, if its chunks are plaintext.
+    #[must_use]
+    pub fn opened(self) -> Option<Opened> {
+        let sha1_len = if self.has(HAS_SHA1) { SHA1_LEN } else { 0 };
+        let at = HEAD_LEN + sha1_len + if self.has(HAS_ROW) { ROW_LEN } else { 0 };
+        self.has(IS_OPENED).then(|| {
+            let [padding] = self.field(at);
+            Opened { key: SealedKey::new(&self.field(at + 1)), padding }
+        })
+    }
+
     /// Its ids, of blobs or of lists of chunks as its depth says.
     pub fn ids(self) -> impl Iterator<Item = BlobId> + 'a {
         let at = self.0.len() - usize::from(self.0[2]) * ID_LEN;
@@ -161,7 +192,7 @@ impl<'a> PackedFile<'a> {
     pub fn decode(self) -> FileNode {
         let (hash, depth, ids) = (self.hash(), self.0[1], self.ids().collect());
         FileNode {
-            content: Content { len: self.len(), hash, depth, ids },
+            content: Content { len: self.len(), hash, depth, ids, opened: self.opened() },
             mtime_secs: self.mtime_secs(),
             mtime_nanos: self.mtime_nanos(),
             sha1: self.sha1(),
@@ -182,7 +213,7 @@ impl<'a> PackedFile<'a> {
 }
 
 fn check([flags, depth, id_count]: [u8; 3], nanos: u32) -> Result<(), PackError> {
-    let unknown = flags & !(HAS_SHA1 | HAS_ROW);
+    let unknown = flags & !(HAS_SHA1 | HAS_ROW | IS_OPENED);
     if unknown != 0 {
         return Err(PackError::Flags(unknown));
     }
@@ -198,7 +229,8 @@ fn check([flags, depth, id_count]: [u8; 3], nanos: u32) -> Result<(), PackError>
 fn packed_len([flags, _, id_count]: [u8; 3]) -> usize {
     let sha1_len = if flags & HAS_SHA1 == 0 { 0 } else { SHA1_LEN };
     let row_len = if flags & HAS_ROW == 0 { 0 } else { ROW_LEN };
-    HEAD_LEN + sha1_len + row_len + usize::from(id_count) * ID_LEN
+    let opened_len = if flags & IS_OPENED == 0 { 0 } else { 1 + KEY_LEN };
+    HEAD_LEN + sha1_len + row_len + opened_len + usize::from(id_count) * ID_LEN
 }
 
 #[cfg(test)]
@@ -213,8 +245,12 @@ pub(super) mod tests {
             9 => ids,
             1 => Just(vec![BlobId::decode([7; 32]); ID_COUNT_MAX]),
         ];
-        let content = (any::<u64>(), any::<[u8; 32]>(), 0..=DEPTH_MAX, ids)
-            .prop_map(|(len, hash, depth, ids)| Content { len, hash, depth, ids });
+        let opened =
+            proptest::option::of((any::<[u8; 32]>(), 0..=PADDING_MAX)).prop_map(|opened| {
+                opened.map(|(key, padding)| Opened { key: SealedKey::new(&key), padding })
+            });
+        let content = (any::<u64>(), any::<[u8; 32]>(), 0..=DEPTH_MAX, ids, opened)
+            .prop_map(|(len, hash, depth, ids, opened)| Content { len, hash, depth, ids, opened });
         let marks = (any::<Option<[u8; 20]>>(), any::<Option<[u8; 8]>>());
         (content, any::<i64>(), 0..NANOS_END, marks).prop_map(
             |(content, mtime_secs, mtime_nanos, (sha1, row))| FileNode {
@@ -228,7 +264,7 @@ pub(super) mod tests {
     }
 
     fn some() -> FileNode {
-        let content = Content { len: 1, hash: [2; 32], depth: 0, ids: Vec::new() };
+        let content = Content { len: 1, hash: [2; 32], depth: 0, ids: Vec::new(), opened: None };
         FileNode { content, mtime_secs: 3, mtime_nanos: 4, sha1: None, row: None }
     }
 
@@ -254,7 +290,7 @@ pub(super) mod tests {
             bytes[at] = value;
             PackedFile::split(&bytes).map(|(file, _)| file.decode())
         };
-        assert_eq!(with(0, 4), Err(PackError::Flags(4)));
+        assert_eq!(with(0, 8), Err(PackError::Flags(8)));
         assert_eq!(with(1, DEPTH_MAX + 1), Err(PackError::Chunks));
         assert_eq!(with(2, 65), Err(PackError::Chunks));
         assert_eq!(with(2, 1), Err(PackError::Length));
@@ -274,7 +310,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn what_decodes_has_one_encoding(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), head in [0u8..4, 0..5, 0..5]) {
+        fn what_decodes_has_one_encoding(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), head in [0u8..8, 0..5, 0..5]) {
             for (byte, value) in bytes.iter_mut().zip(head) {
                 *byte = value;
             }

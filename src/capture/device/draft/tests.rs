@@ -338,7 +338,8 @@ proptest! {
 }
 
 fn a_file(len: u64) -> FileNode {
-    let content = Content { len, hash: [1; 32], depth: 0, ids: vec![BlobId::decode([2; 32])] };
+    let content =
+        Content { len, hash: [1; 32], depth: 0, ids: vec![BlobId::decode([2; 32])], opened: None };
     FileNode { content, mtime_secs: 3, mtime_nanos: 4, sha1: None, row: None }
 }
 
@@ -542,7 +543,7 @@ fn phone_entry(at: u64) -> Entry {
         mtime_secs: 5,
         mtime_nanos: 6,
         row: Some([7; 8]),
-        what: What::File(Content { len: 8, hash: [9; 32], depth: 0, ids }),
+        what: What::File(Content { len: 8, hash: [9; 32], depth: 0, ids, opened: None }),
     }
 }
 

@@ -111,6 +111,9 @@ impl Backup<'_, '_> {
         self.write_status("uploading")?;
         self.upload(&plan)?;
         self.write_status("moving")?;
+        if self.phone.script.ends_early {
+            return Ok(());
+        }
         self.move_in(&plan.all_ids)?;
         self.write_status("removing")?;
         self.remove_stale()?;

@@ -32,7 +32,9 @@ impl Backup<'_, '_> {
         let mut plan = Plan { send: Vec::new(), sent: Vec::new(), all_ids: Vec::new(), len: 0 };
         for (index, item) in self.items.iter().enumerate() {
             let What::File(content) = &item.what else { continue };
-            if self.reused(item).is_some() {
+            let name = || format!("{}-{}", item.domain, item.path);
+            let unsent = &self.phone.script.unsent;
+            if self.reused(item).is_some() || (!unsent.is_empty() && unsent.contains(&name())) {
                 continue;
             }
             let id = item.id();

@@ -209,7 +209,28 @@ fn a_damaged_pair_record_is_told_from_a_missing_one() {
 fn wifi_can_be_switched_on() {
     let phone = Scripted::new();
     phone.phone().enable_wifi().unwrap();
-    assert!(phone.journal().contains("EnableWifiConnections"));
+    let journal = phone.journal();
+    let set = journal.lines().find(|line| line.contains("SetValue")).unwrap();
+    assert!(set.contains("EnableWifiConnections") && set.contains("\"Value\":true"), "{set}");
+}
+
+#[test]
+fn a_conversation_that_the_phone_ended_is_begun_again() {
+    let phone = Scripted::new();
+    let mut paired = phone.phone();
+    paired.lockdown().ask("Goodbye", plist::Dictionary::new()).unwrap();
+    paired.start_service(NOTIFICATION_PROXY, true).unwrap();
+    paired.lockdown().ask("Goodbye", plist::Dictionary::new()).unwrap();
+    assert!(paired.values().unwrap().name.is_some());
+}
+
+#[test]
+fn a_session_that_ran_out_is_opened_again() {
+    let phone = Scripted::new();
+    let mut paired = phone.phone();
+    *paired.lockdown() = lockdown::Lockdown::open(&phone.muxer, &phone.attached()).unwrap();
+    paired.start_service(NOTIFICATION_PROXY, true).unwrap();
+    assert!(phone.journal().contains("SessionInactive"));
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! Whether a folder is encrypted by the phone, and what opens it.
+//!
+//! Invariant: nothing is written and no file's content is looked at; a folder that cannot be opened is one that is kept as it is,
+//! with the reason. Only a password that is wrong is an error: whoever gave it wants to know before the work begins.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::look::{BackupFolder, PLIST_LEN_MAX};
+use crate::apple::{
+    BackupKeys, KeybagError, LockedKeys, Passwords, RootFile, UnlockError, WrongPassword,
+};
+
+/// What the phone's encryption of a folder comes to.
+pub enum Lock {
+    /// It is not encrypted.
+    None,
+    /// It is, and stays so.
+    Kept(Kept),
+    /// Its files can be opened.
+    Open(Box<BackupKeys>),
+}
+
+/// Why an encrypted folder is kept as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Kept {
+    /// Nobody gave a password.
+    #[error("no password was given")]
+    NoPassword,
+    /// iOS before 10.2: derived and listed in another way, and never opened.
+    #[error("it is of iOS 10.1 or older")]
+    Old,
+    /// Its keybag.
+    #[error("{0}")]
+    Keybag(#[source] KeybagError),
+    /// The keybag opens, and the key of Manifest.db does not.
+    #[error("the key of its Manifest.db does not open")]
+    ManifestKey,
+    /// A list that cannot be read.
+    #[error("Manifest.plist or Manifest.db cannot be read: {0}")]
+    Io(#[source] io::Error),
+}
+
+/// Tries passwords on a folder. Takes seconds for each password and each set of salts.
+///
+/// # Errors
+/// No password opens the folder's keybag.
+pub fn unlock(folder: &BackupFolder, passwords: &mut Passwords) -> Result<Lock, WrongPassword> {
+    if folder.manifest.as_ref().and_then(|m| m.is_encrypted) != Some(true) {
+        return Ok(Lock::None);
+    }
+    if passwords.is_empty() {
+        return Ok(Lock::Kept(Kept::NoPassword));
+    }
+    if folder.is_mbdb {
+        return Ok(Lock::Kept(Kept::Old));
+    }
+    let locked = match read_start(&folder.path, RootFile::ManifestPlist, PLIST_LEN_MAX + 1) {
+        Ok(bytes) => LockedKeys::parse(&bytes),
+        Err(error) => return Ok(Lock::Kept(Kept::Io(error))),
+    };
+    let locked = match locked {
+        Ok(locked) => locked,
+        Err(KeybagError::Old) => return Ok(Lock::Kept(Kept::Old)),
+        Err(error) => return Ok(Lock::Kept(Kept::Keybag(error))),
+    };
+    let keys = match locked.unlock(passwords) {
+        Ok(keys) => keys,
+        Err(UnlockError::Password(wrong)) => return Err(wrong),
+        Err(UnlockError::ManifestKey) => return Ok(Lock::Kept(Kept::ManifestKey)),
+    };
+    Ok(match read_start(&folder.path, RootFile::ManifestDb, 16) {
+        // In the clear, as iOS 10.0 and 10.1 left it.
+        Ok(start) if start == b"SQLite format 3\0" => Lock::Kept(Kept::Old),
+        Ok(_) => Lock::Open(Box::new(keys)),
+        Err(error) => Lock::Kept(Kept::Io(error)),
+    })
+}
+
+fn read_start(folder: &Path, file: RootFile, len_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(&folder.join(file.name()))?.take(len_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens what was a file when the folder was listed. A pipe that took its place would never answer, and a link would lead out
+/// of the folder.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no longer a file"));
+    }
+    File::open(path)
+}

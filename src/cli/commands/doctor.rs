@@ -1,0 +1,95 @@
+//! `doctor`.
+
+use std::io::IsTerminal;
+
+use serde_json::json;
+
+use super::phone::muxer;
+use crate::cli::args::Doctor;
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, code};
+use crate::cli::format::plain;
+use crate::cli::output;
+use crate::ops::doctor::{self, Check, Health};
+use crate::snapshot::record;
+
+pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
+    let mut checks = doctor::computer(jiff::Timestamp::now());
+    checks.extend(doctor::phones(&muxer()?));
+    match context.location() {
+        Ok(location) => {
+            let drive = doctor::drive(&location);
+            let is_there = drive.first().is_some_and(|check| check.health == Health::Good);
+            checks.extend(drive);
+            if is_there {
+                checks.push(repository(context));
+            }
+        }
+        Err(_) => checks.push(doctor::skipped(
+            "drive",
+            "no repository was named: use --repo, or set RUSSET_REPOSITORY",
+        )),
+    }
+    context.progress.clear();
+    if let Some(path) = &args.report {
+        let text: String = checks.iter().map(|check| line(check, false)).collect();
+        std::fs::write(path, text).map_err(|error| {
+            Failure::new(code::FAILED, format!("could not write {}: {error}", path.display()))
+        })?;
+    }
+    for check in &checks {
+        if context.json() {
+            output::message(
+                "check",
+                json!({
+                    "what": check.what, "health": word(check.health), "found": check.found,
+                    "next": check.next, "about": check.about,
+                }),
+            )?;
+        } else {
+            output::line(line(check, true).trim_end())?;
+        }
+    }
+    let is_bad = checks.iter().any(|check| check.health == Health::Bad);
+    Ok(if is_bad { code::FAILED } else { 0 })
+}
+
+/// Opens it only where that needs no question, or there is somebody to ask.
+fn repository(context: &Context) -> Check {
+    let given = context.global.password_file.is_some()
+        || context.global.password_command.is_some()
+        || context.global.recovery_file.is_some()
+        || ["RUSSET_PASSWORD_FILE", "RUSSET_PASSWORD_COMMAND", "RUSSET_PASSWORD"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some());
+    if !given && !std::io::stdin().is_terminal() {
+        return doctor::skipped("repository", "nobody gave its password");
+    }
+    let opened = context.read().map(|opened| record::all(&opened.repository).0.len() as u64);
+    doctor::repository(opened.map_err(|failure| failure.what().to_owned()))
+}
+
+fn word(health: Health) -> &'static str {
+    match health {
+        Health::Good => "good",
+        Health::Worth => "worth knowing",
+        Health::Bad => "bad",
+        Health::Skipped => "not looked at",
+    }
+}
+
+fn line(check: &Check, with_names: bool) -> String {
+    let mark = match check.health {
+        Health::Good => '✓',
+        Health::Worth => '!',
+        Health::Bad => '✗',
+        Health::Skipped => '-',
+    };
+    let about = check.about.as_deref().filter(|_| with_names);
+    let about = about.map_or(String::new(), |name| format!("{}: ", plain(name)));
+    let mut text = format!("{mark} {about}{}: {}\n", check.what, plain(&check.found));
+    if !check.next.is_empty() {
+        text.push_str(&format!("    {}\n", check.next));
+    }
+    text
+}

@@ -1,0 +1,294 @@
+//! Looks at everything a backup needs, one thing after the other, and says of each what to do if it is not right.
+//!
+//! Invariant: changes nothing, but for a file that is written to the drive and removed again; a check that cannot be made says
+//! so and does not keep the others from being made. Names and numbers of phones stand in fields of their own, so that a report
+//! can go without them.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+
+use super::phones::{Attached, ConnectError, Connection, Muxer, Phone, Values};
+
+/// How a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// As it should be.
+    Good,
+    /// A backup works, but something is worth knowing.
+    Worth,
+    /// A backup does not work like this.
+    Bad,
+    /// It was not looked at.
+    Skipped,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What, in a word or two.
+    pub what: &'static str,
+    /// How it is.
+    pub health: Health,
+    /// What was found. Holds nothing of a phone's or its owner's.
+    pub found: String,
+    /// What to do; empty where there is nothing to do.
+    pub next: String,
+    /// The phone it is about, as its owner calls it, or the folder; not for reports.
+    pub about: Option<String>,
+}
+
+impl Check {
+    fn new(what: &'static str, health: Health, found: impl Into<String>) -> Self {
+        Self { what, health, found: found.into(), next: String::new(), about: None }
+    }
+
+    fn next(mut self, next: &str) -> Self {
+        next.clone_into(&mut self.next);
+        self
+    }
+}
+
+/// This was written in 2026: a clock that shows an earlier year is wrong.
+const YEAR_MIN: i16 = 2026;
+/// Apple's agent wants room to prepare a backup.
+const PHONE_FREE_LEN_MIN: u64 = 1 << 30;
+const BATTERY_PERCENT_MIN: u64 = 20;
+/// Below this a weekly backup of a phone in use may not fit.
+const DRIVE_FREE_LEN_MIN: u64 = 10 << 30;
+
+/// The program, the system and its clock.
+#[must_use]
+pub fn computer(now: jiff::Timestamp) -> Vec<Check> {
+    let version = format!(
+        "russet {} on {} {}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    );
+    let year = now.to_zoned(jiff::tz::TimeZone::UTC).year();
+    let clock = if (YEAR_MIN..2100).contains(&year) {
+        Check::new("clock", Health::Good, format!("{}", now.strftime("%Y-%m-%d %H:%M UTC")))
+    } else {
+        Check::new(
+            "clock",
+            Health::Bad,
+            format!("the computer believes that it is the year {year}"),
+        )
+        .next("set the clock: snapshots are dated and kept by it")
+    };
+    vec![Check::new("program", Health::Good, version), clock]
+}
+
+/// The way to phones, and each phone that is connected.
+#[must_use]
+pub fn phones(muxer: &Muxer) -> Vec<Check> {
+    let attached = match muxer.list() {
+        Ok(attached) => attached,
+        Err(error) => {
+            let next = match (&error, std::env::consts::OS) {
+                (ConnectError::NoMuxer { .. }, "linux") => {
+                    "install it: `apt install usbmuxd`; it is started when an iPhone is plugged in"
+                }
+                (ConnectError::MuxerStale { .. } | ConnectError::MuxerRefused { .. }, "linux") => {
+                    "plug the iPhone in: usbmuxd ends when the last one is unplugged; if it is plugged in, `systemctl status usbmuxd` says more"
+                }
+                (_, "macos") => "plug the iPhone in, and allow the accessory to connect",
+                (_, "windows") => {
+                    "install \"Apple Devices\" from the Microsoft Store, and see that the Apple Mobile Device Service runs"
+                }
+                _ => "is USBMUXD_SOCKET_ADDRESS set to another place?",
+            };
+            return vec![Check::new("mux daemon", Health::Bad, error.to_string()).next(next)];
+        }
+    };
+    let mut checks = vec![Check::new("mux daemon", Health::Good, "answers")];
+    if attached.is_empty() {
+        let none = Check::new("phones", Health::Bad, "none is connected");
+        checks.push(none.next(
+            "unlock the iPhone and plug it in; if it only charges, try another cable (some carry power alone) and another port",
+        ));
+    }
+    for phone in &attached {
+        checks.extend(one_phone(muxer, phone));
+    }
+    checks
+}
+
+fn one_phone(muxer: &Muxer, attached: &Attached) -> Vec<Check> {
+    let values = Phone::connect(muxer, attached).and_then(|mut phone| phone.values());
+    let name = values.as_ref().ok().and_then(|values| values.name.clone());
+    let name = name.unwrap_or_else(|| attached.udid.clone());
+    let mut checks = match values {
+        Ok(values) => of_values(&values, attached.connection),
+        Err(error) => {
+            let next = match error {
+                ConnectError::NotPaired
+                | ConnectError::PairingGone
+                | ConnectError::PairRecordDamaged => {
+                    "`russet pair`, then tap Trust on the iPhone and enter its passcode"
+                }
+                ConnectError::PasswordProtected => "unlock the iPhone",
+                ConnectError::DialogPending => "tap Trust on the iPhone and enter its passcode",
+                ConnectError::Denied => {
+                    "plug it in again to be asked anew; Settings › General › Transfer or Reset › Reset Location & Privacy forgets the answer"
+                }
+                ConnectError::RestoreMode { .. } => {
+                    "it waits to be restored: let Finder or iTunes finish, or restart it"
+                }
+                _ => "unlock the iPhone, unplug it and plug it in again",
+            };
+            vec![Check::new("trust", Health::Bad, error.to_string()).next(next)]
+        }
+    };
+    for check in &mut checks {
+        check.about = Some(name.clone());
+    }
+    checks
+}
+
+fn of_values(values: &Values, connection: Connection) -> Vec<Check> {
+    let how = if connection == Connection::Usb { "by cable" } else { "over Wi-Fi" };
+    let mut checks =
+        vec![Check::new("trust", Health::Good, format!("trusts this computer, {how}"))];
+    let version = values.product_version.as_deref().unwrap_or("unknown");
+    checks.push(Check::new("iOS", Health::Good, version));
+    if let Some(percent) = values.battery_percent {
+        let low = percent < BATTERY_PERCENT_MIN && values.is_charging != Some(true);
+        let check = Check::new(
+            "battery",
+            if low { Health::Worth } else { Health::Good },
+            format!("{percent} %"),
+        );
+        checks.push(if low { check.next("let it charge while it is backed up") } else { check });
+    }
+    if let Some(len) = values.free_data_len {
+        let gib = len >> 30;
+        checks.push(if len < PHONE_FREE_LEN_MIN {
+            Check::new("room on the phone", Health::Worth, "less than 1 GB")
+                .next("free some space on the iPhone: it needs room to prepare a backup")
+        } else {
+            Check::new("room on the phone", Health::Good, format!("{gib} GiB"))
+        });
+    }
+    checks.push(if values.will_encrypt == Some(true) {
+        Check::new("encryption", Health::Good, "the phone encrypts its backups")
+    } else {
+        Check::new("encryption", Health::Worth, "the phone does not encrypt its backups").next(
+            "turn it on: without it Apple leaves passwords, Health, call history and Safari history out of every backup",
+        )
+    });
+    checks
+}
+
+/// The drive of a repository, before it is opened.
+#[must_use]
+pub fn drive(location: &Path) -> Vec<Check> {
+    let mut checks = drive_checks(location);
+    for check in &mut checks {
+        check.about = Some(location.display().to_string());
+    }
+    checks
+}
+
+fn drive_checks(location: &Path) -> Vec<Check> {
+    match fs::metadata(location) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => {
+            let check = Check::new("drive", Health::Bad, "is not a folder");
+            return vec![check.next("name the folder of the repository")];
+        }
+        Err(error) => {
+            let check = Check::new("drive", Health::Bad, error.to_string());
+            return vec![check.next("is the drive connected, and the path right?")];
+        }
+    }
+    let mut checks = vec![Check::new("drive", Health::Good, "is there")];
+    checks.push(match probe(location) {
+        Ok(()) => Check::new("writing", Health::Good, "a file can be written, synced and renamed"),
+        Err(error) => Check::new("writing", Health::Bad, error.to_string()).next(
+            "nothing can be backed up like this; restore, ls, cat and verify work all the same",
+        ),
+    });
+    if let Ok(Some(len)) = free_len(location) {
+        let gib = len >> 30;
+        checks.push(if len < DRIVE_FREE_LEN_MIN {
+            Check::new("room on the drive", Health::Worth, format!("{gib} GiB"))
+                .next("forget old snapshots and prune, or think of a larger drive")
+        } else {
+            Check::new("room on the drive", Health::Good, format!("{gib} GiB"))
+        });
+    }
+    checks
+}
+
+fn free_len(location: &Path) -> Result<Option<u64>, russet_store::backend::BackendError> {
+    use russet_store::backend::{Backend, Durability, LocalBackend};
+    LocalBackend::open(location, Durability { read_back: false })?.free_len()
+}
+
+/// What every pack is written with.
+fn probe(location: &Path) -> std::io::Result<()> {
+    let (before, after) = (location.join(".russet-probe~1"), location.join(".russet-probe~2"));
+    let written = File::create(&before).and_then(|mut file| {
+        file.write_all(&[0x5a; 4096])?;
+        file.sync_all()
+    });
+    let renamed = written.and_then(|()| fs::rename(&before, &after));
+    let _ = fs::remove_file(&before);
+    let removed = fs::remove_file(&after);
+    renamed.and(removed)
+}
+
+/// That it was not looked at, and why.
+#[must_use]
+pub fn skipped(what: &'static str, why: &str) -> Check {
+    Check::new(what, Health::Skipped, why)
+}
+
+/// That a repository opened, or why not.
+#[must_use]
+pub fn repository(outcome: Result<u64, String>) -> Check {
+    match outcome {
+        Ok(count) => {
+            Check::new("repository", Health::Good, format!("opens, and holds {count} snapshots"))
+        }
+        Err(error) => Check::new("repository", Health::Bad, error)
+            .next("`russet verify` names what is damaged; the recovery key opens it when the password is lost"),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_of_another_century_is_bad() {
+        let health = |secs| computer(jiff::Timestamp::from_second(secs).unwrap())[1].health;
+        assert_eq!(health(0), Health::Bad);
+        assert_eq!(health(1_790_000_000), Health::Good);
+        assert_eq!(health(5_000_000_000), Health::Bad);
+    }
+
+    #[test]
+    fn a_drive_that_is_not_there_is_bad_and_one_that_is_keeps_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = drive(&folder.path().join("missing"));
+        assert_eq!((missing.len(), missing[0].health), (1, Health::Bad));
+        let there = drive(folder.path());
+        assert!(there.iter().all(|check| check.health != Health::Bad), "{there:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_phone_without_encryption_is_worth_a_word() {
+        let health = |will_encrypt| {
+            let values = Values { will_encrypt, ..Values::default() };
+            of_values(&values, Connection::Usb).pop().unwrap().health
+        };
+        assert_eq!(health(Some(true)), Health::Good);
+        assert_eq!(health(Some(false)), Health::Worth);
+        assert_eq!(health(None), Health::Worth);
+    }
+}
