@@ -38,12 +38,14 @@ interop: fetch
 	@interop/device/idevicebackup2.sh
 	@interop/device/pymobiledevice3.sh
 	@interop/device/differential.sh
+	@interop/device/restored_by_russet.sh
 
 interop-device: fetch
 	$(CARGO) build --workspace --release --locked --offline
 	interop/device/idevicebackup2.sh
 	interop/device/pymobiledevice3.sh
 	interop/device/differential.sh
+	interop/device/restored_by_russet.sh
 
 soak: fetch
 	@scripts/setup.sh soak

@@ -89,8 +89,11 @@ pub(super) enum Command {
     Cat(Cat),
     /// What was backed up and what is stored
     Stats,
-    /// Write a snapshot back as a backup folder that Finder and iTunes know
+    /// Write a snapshot back: as a backup folder that Finder and iTunes know, or to an iPhone
     Restore(Restore),
+    /// The iPhone backup password: Apple's encryption of backups
+    #[command(subcommand)]
+    PhonePassword(PhonePassword),
     /// Check that the archive is sound and its snapshots would come back
     #[command(alias = "check")]
     Verify(Verify),
@@ -258,8 +261,84 @@ pub(super) struct Restore {
     /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
     pub(super) snapshot: String,
     /// Folder that gets the backup folder
-    #[arg(long, value_name = "DIR")]
-    pub(super) target: PathBuf,
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "to_phone",
+        conflicts_with = "to_phone"
+    )]
+    pub(super) target: Option<PathBuf>,
+    /// Write to this connected iPhone (name, or beginning of its UDID); without DEVICE: the only one that is connected
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) to_phone: Option<Option<String>>,
+    #[command(flatten)]
+    pub(super) phone: ToPhone,
+}
+
+/// How a snapshot is written to an iPhone.
+#[derive(Debug, Args)]
+pub(super) struct ToPhone {
+    /// Leave the iPhone's own settings as they are (the default)
+    #[arg(long, conflicts_with = "target", overrides_with = "no_keep_settings")]
+    pub(super) keep_settings: bool,
+    /// Put the snapshot's settings in the place of the iPhone's, as for a new iPhone
+    #[arg(long, conflicts_with = "target", overrides_with = "keep_settings")]
+    pub(super) no_keep_settings: bool,
+    /// Restore system files too
+    #[arg(long, conflicts_with = "target")]
+    pub(super) system: bool,
+    /// Do not let the iPhone restart at the end
+    #[arg(long, conflicts_with = "target")]
+    pub(super) no_reboot: bool,
+    /// Remove what is on the iPhone and not in the snapshot
+    #[arg(long, conflicts_with = "target")]
+    pub(super) remove_items: bool,
+    /// Do not back the iPhone up before it is written to
+    #[arg(long, conflicts_with = "target")]
+    pub(super) no_safety_backup: bool,
+    /// File that holds the iPhone backup password of the day of the snapshot, if that is encrypted (its last line end is
+    /// dropped); or RUSSET_PHONE_PASSWORD_FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    pub(super) phone_password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PhonePassword {
+    /// Whether the iPhone's backups are encrypted
+    Status {
+        /// iPhone by name or UDID (its beginning is enough); none: the only one that is connected
+        device: Option<String>,
+    },
+    /// Encrypt the iPhone's backups from now on
+    Enable {
+        /// iPhone by name or UDID (its beginning is enough); none: the only one that is connected
+        device: Option<String>,
+        /// File that holds the new iPhone backup password
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+    },
+    /// Give the iPhone another backup password
+    Change {
+        /// iPhone by name or UDID (its beginning is enough); none: the only one that is connected
+        device: Option<String>,
+        /// File that holds the iPhone backup password until now; or RUSSET_PHONE_PASSWORD_FILE
+        #[arg(long, value_name = "FILE")]
+        old_password_file: Option<PathBuf>,
+        /// File that holds the new iPhone backup password
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+    },
+    /// Let the iPhone's backups be without passwords, Health and much else, and readable by anybody
+    Disable {
+        /// iPhone by name or UDID (its beginning is enough); none: the only one that is connected
+        device: Option<String>,
+        /// File that holds the iPhone backup password until now; or RUSSET_PHONE_PASSWORD_FILE
+        #[arg(long, value_name = "FILE")]
+        old_password_file: Option<PathBuf>,
+        /// Must be said: unencrypted backups lack saved passwords, Health, call history and more
+        #[arg(long)]
+        yes_really: bool,
+    },
 }
 
 #[derive(Debug, Args)]

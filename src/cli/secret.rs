@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use russet_store::seal::{Password, RecoveryKey, SlotSecret};
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::failure::{Failure, code};
 use super::output;
 use crate::apple::PhonePassword;
+use crate::capture::device::backup_password::BackupPassword;
 
 const FILE_LEN_MAX: u64 = 1 << 20;
 
@@ -47,6 +48,10 @@ pub(super) fn ask(prompt: &str, twice: bool) -> Result<Password, Failure> {
         return Err(Failure::new(code::USAGE, "no repository password was given, and there is no terminal to ask on")
             .next("use `--password-file FILE`, `--password-command CMD`, RUSSET_PASSWORD_FILE or RUSSET_PASSWORD_COMMAND"));
     }
+    Ok(Password::new(&typed(prompt, twice)?)?)
+}
+
+fn typed(prompt: &str, twice: bool) -> Result<Zeroizing<String>, Failure> {
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::Interrupted => Failure::interrupted(),
         _ => Failure::new(code::USAGE, format!("could not ask for the password: {e}")),
@@ -55,14 +60,73 @@ pub(super) fn ask(prompt: &str, twice: bool) -> Result<Password, Failure> {
         let first =
             Zeroizing::new(rpassword::prompt_password(format!("{prompt}: ")).map_err(failed)?);
         if !twice {
-            return Ok(Password::new(&first)?);
+            return Ok(first);
         }
         let again = Zeroizing::new(rpassword::prompt_password("Once more: ").map_err(failed)?);
         if *first == *again {
-            return Ok(Password::new(&first)?);
+            return Ok(first);
         }
         output::note("They differ. Try again.");
     }
+}
+
+/// The iPhone backup password: a file, the file that the environment names if `variable` is given, or the terminal.
+pub(super) fn of_phone(
+    file: Option<&Path>,
+    variable: Option<&str>,
+    option: &str,
+    prompt: &str,
+    twice: bool,
+) -> Result<BackupPassword, Failure> {
+    let named = variable.and_then(std::env::var_os).filter(|path| !path.is_empty());
+    let named = named.map(PathBuf::from);
+    if let Some(path) = file.or(named.as_deref()) {
+        return Ok(BackupPassword::from_file(&read_file(path, "iPhone backup password file")?)?);
+    }
+    if !io::stdin().is_terminal() {
+        let or = variable.map_or_else(String::new, |name| format!(", or set {name}"));
+        return Err(Failure::new(
+            code::USAGE,
+            "no iPhone backup password was given, and there is no terminal to ask on",
+        )
+        .next(format!("use `{option} FILE`{or}")));
+    }
+    Ok(BackupPassword::new(&typed(prompt, twice)?)?)
+}
+
+/// Asks for the name of something, as a second thought before it is changed for good.
+pub(super) fn confirm_name(question: &str, name: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(
+            code::USAGE,
+            "this needs the iPhone's name to be typed, and there is no terminal to type it on",
+        )
+        .next("run it again with `--yes`"));
+    }
+    let line = answer(question)?;
+    if is_same_name(&line, name) {
+        Ok(())
+    } else {
+        Err(Failure::new(code::FAILED, "that is not its name; nothing was done"))
+    }
+}
+
+/// Whether a name was meant: phones are called "Anna’s iPhone", with an apostrophe that few keyboards have.
+fn is_same_name(typed: &str, name: &str) -> bool {
+    let plain = |text: &str| text.trim().replace('\u{2019}', "'").to_lowercase();
+    !plain(typed).is_empty() && plain(typed) == plain(name)
+}
+
+fn answer(question: &str) -> Result<String, Failure> {
+    let mut err = io::stderr().lock();
+    let _ = write!(err, "{question} ");
+    let _ = err.flush();
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).map_err(|e| Failure::new(code::USAGE, e.to_string()))?;
+    Ok(line)
 }
 
 /// Asks for the password of an encrypted backup; empty: there is none to give. None without a terminal.
@@ -107,10 +171,18 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
         )
         .next("run it again with `--yes`"));
     }
-    let mut err = io::stderr().lock();
-    let _ = write!(err, "{question} [yes/no] ");
-    let _ = err.flush();
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).map_err(|e| Failure::new(code::USAGE, e.to_string()))?;
+    let line = answer(&format!("{question} [yes/no]"))?;
     if line.trim() == "yes" { Ok(()) } else { Err(Failure::new(code::FAILED, "nothing was done")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_meant_whatever_apostrophe_and_case_it_is_typed_with() {
+        assert!(is_same_name("anna's iphone\n", "Anna\u{2019}s iPhone"));
+        assert!(!is_same_name("iphone\n", "Anna\u{2019}s iPhone") && !is_same_name("\n", "x"));
+        assert!(!is_same_name("\n", " "), "nothing typed is no name");
+    }
 }

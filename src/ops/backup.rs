@@ -13,22 +13,20 @@ use russet_store::ids::{RecordId, WriterId};
 use russet_store::repository::{Repository, RepositoryError};
 use russet_store::session::{Session, SessionError, Written};
 
+use super::beside::{SERVICE, heard};
 use super::commit::{CommitError, commit};
 use super::mark;
 use super::open::Opened;
 use crate::capture::device::begin::{Begun, begin};
 use crate::capture::device::connect::{
-    ConnectError, Connection, Heartbeat, Notification, Phone, Pieces, Stop, SyncGuard, Values,
-    gather, info_plist,
+    ConnectError, Connection, Heartbeat, Phone, Pieces, Stop, SyncGuard, Values, gather, info_plist,
 };
 use crate::capture::device::take::{TakeError, Taken, Wish, take};
 use crate::capture::device::{Link, LinkError};
-use crate::observe::{Observer, Phase, Prompt};
+use crate::observe::{Observer, Phase};
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::{self, Device, SnapshotRecord};
-
-const SERVICE: &str = "com.apple.mobilebackup2";
 
 /// How phones are backed up.
 #[derive(Debug, Clone, Default)]
@@ -228,10 +226,7 @@ impl Run<'_> {
         }
         let guard = SyncGuard::begin(phone)?;
         let stream = phone.start_service(SERVICE, true)?;
-        let done = AtomicBool::new(false);
-        let taken = std::thread::scope(|scope| {
-            scope.spawn(|| listen(&guard, &done, cancelled, observer));
-            let _ends = Ends(&done);
+        let taken = heard(&guard, cancelled, observer, || {
             self.serve(stream, &values, &udid, &pieces, begun, observer)
         });
         // The snapshot stands or not whatever the phone hears of it.
@@ -298,27 +293,6 @@ impl Run<'_> {
         // Whatever happened, a phone that hears goodbye goes back to its home screen at once.
         let _lost = link.disconnect();
         Ok((taken?, session, draft, is_resumed, base))
-    }
-}
-
-/// Ends the listening however its scope is left: a panic must not wait for ever for a thread that waits for it.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Hears what the phone tells beside its backup.
-fn listen(guard: &SyncGuard, done: &AtomicBool, cancelled: &AtomicBool, observer: &dyn Observer) {
-    while !done.load(Ordering::Relaxed) {
-        match guard.notifications().recv_timeout(Duration::from_millis(200)) {
-            Ok(Notification::CancelRequested) => cancelled.store(true, Ordering::Relaxed),
-            Ok(Notification::PasscodeShown) => observer.prompt(Prompt::Passcode),
-            Ok(Notification::Ended) => return,
-            Ok(_) | Err(_) => {}
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! through an observer what went wrong on the way.
 
 pub mod backup;
+mod beside;
 pub mod commit;
 pub mod doctor;
 pub mod forget;
@@ -13,6 +14,8 @@ pub mod init;
 pub mod list;
 pub mod mark;
 pub mod open;
+pub mod phone_password;
 pub mod phones;
 pub mod restore;
+pub mod restore_phone;
 pub mod verify;

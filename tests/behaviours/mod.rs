@@ -8,6 +8,8 @@ mod crash;
 mod damage;
 #[cfg(unix)]
 mod device;
+#[cfg(unix)]
+mod device_restore;
 mod drive;
 mod encrypted;
 #[cfg(unix)]

@@ -44,7 +44,7 @@ pub fn begin(
     let of_phone: Vec<&Snapshot> =
         snapshots.iter().filter(|s| same_udid(&s.record.udid, udid)).collect();
     let newest_capture =
-        of_phone.iter().filter(|s| s.record.kind != "folder").map(|s| s.record.captured).max();
+        of_phone.iter().filter(|s| s.record.kind != "folder").max_by_key(|s| s.record.captured);
     let (drafts, odd_count) = record::all(repository);
     if odd_count > 0 {
         observer.remark(&format!(
@@ -53,7 +53,10 @@ pub fn begin(
     }
     let mut resumed = None;
     for found in drafts.into_iter().filter(|d| same_udid(&d.record.udid, udid)) {
-        let stale = newest_capture.is_some_and(|captured| captured >= found.record.saved);
+        // What a draft was begun over cannot have come after it, though both may be of the same second.
+        let over = found.record.base.as_ref().map(|base| base.snapshot);
+        let stale = newest_capture
+            .is_some_and(|s| Some(s.id) != over && s.record.captured >= found.record.saved);
         let failed = found.record.failure_count >= FAILURE_COUNT_MAX;
         if restart || stale || failed || resumed.is_some() {
             if failed && !restart {
@@ -68,7 +71,9 @@ pub fn begin(
         match record::load(repository, &found.record) {
             Ok(draft) => {
                 let (id, record) = (found.id, found.record);
-                resumed = Some(Begun { id, record, draft, is_resumed: true });
+                // One that only a change of the password left is a base, not an interrupted backup.
+                let is_resumed = record.received_len > 0;
+                resumed = Some(Begun { id, record, draft, is_resumed });
             }
             Err(error) => {
                 observer.remark(&format!(

@@ -4,14 +4,19 @@
 //! Sockets are waited for in `connect` alone; everything else works on plain blocking streams.
 
 pub mod arrange;
+pub mod backup_password;
 pub mod begin;
+pub mod change_password;
 pub mod connect;
 pub mod draft;
 pub mod files;
 pub mod finish;
+pub mod give;
 pub mod host;
 pub mod link;
 pub mod record;
+pub mod restore_apps;
+pub mod shown;
 pub mod space;
 pub mod take;
 

@@ -6,8 +6,10 @@ mod import;
 mod key;
 mod look;
 mod phone;
+mod phone_password;
 mod repo;
 mod restore;
+mod restore_phone;
 mod verify;
 
 use jiff::tz::TimeZone;
@@ -33,6 +35,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
         Command::Cat(args) => look::cat(context, &args),
         Command::Stats => look::stats(context),
         Command::Restore(args) => restore::restore(context, args),
+        Command::PhonePassword(args) => phone_password::phone_password(context, &args),
         Command::Verify(args) => verify::verify(context, &args),
         Command::Forget(args) => forget::forget(context, &args),
         Command::Prune(args) => forget::prune(context, &args),

@@ -20,6 +20,7 @@ use crate::ops::phones::{
     pair as ask_to_trust,
 };
 
+/// How long a person may take to tap Trust.
 const TRUST_TIME: Duration = Duration::from_secs(120);
 
 /// The mux daemon, where the environment or the system has it.
@@ -36,8 +37,8 @@ pub(super) fn muxer() -> Result<Muxer, Failure> {
 }
 
 /// A phone that can be talked to, with what it says of itself; what cannot be asked stands in the error.
-struct Seen {
-    attached: Attached,
+pub(super) struct Seen {
+    pub(super) attached: Attached,
     values: Result<Values, ConnectError>,
 }
 
@@ -57,7 +58,7 @@ impl Seen {
         self.values.as_ref().ok()?.name.as_deref()
     }
 
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         plain(self.name().unwrap_or(&self.attached.udid))
     }
 }
@@ -152,7 +153,7 @@ pub(super) fn pair(context: &Context, args: &Pair) -> Result<u8, Failure> {
     let (first, second) = (found.next(), found.next());
     let attached = first.ok_or_else(|| no_phone(wanted))?;
     if second.is_some() {
-        return Err(several("pair"));
+        return Err(several("pair NAME"));
     }
     let mut phone = match Phone::connect(&muxer, &attached) {
         Ok(phone) => phone,
@@ -210,10 +211,10 @@ fn no_phone(wanted: Option<&str>) -> Failure {
         .next("plug it in and unlock it; `russet devices` lists those that are connected")
 }
 
-fn several(verb: &str) -> Failure {
-    let all = if verb == "backup" { ", or take them all with `--all`" } else { "" };
+fn several(how: &str) -> Failure {
+    let all = if how == "backup NAME" { ", or take them all with `--all`" } else { "" };
     Failure::new(code::NO_PHONE, "several iPhones are connected")
-        .next(format!("name one: `russet {verb} NAME`{all}; `russet devices` lists them"))
+        .next(format!("name one: `russet {how}`{all}; `russet devices` lists them"))
 }
 
 /// The phones that are meant, once they are connected; waits for them as long as was allowed.
@@ -237,11 +238,28 @@ fn choose(seen: Result<Vec<Seen>, Failure>, args: &Backup) -> Result<Vec<Seen>, 
             0 => Err(no_phone(None)),
             1 => Ok(seen),
             _ if args.all => Ok(seen),
-            _ => Err(several("backup")),
+            _ => Err(several("backup NAME")),
         };
     }
+    named(&mut seen, &args.devices)
+}
+
+/// The one phone that is meant, which must be connected by cable. `how` names a phone in the same command.
+pub(super) fn one(muxer: &Muxer, wanted: Option<&str>, how: &str) -> Result<Seen, Failure> {
+    let mut seen = look(muxer, false)?;
+    if let Some(wanted) = wanted {
+        seen = named(&mut seen, &[wanted.to_owned()])?;
+    }
+    match seen.pop() {
+        Some(phone) if seen.is_empty() => Ok(phone),
+        Some(_) => Err(several(how)),
+        None => Err(no_phone(None)),
+    }
+}
+
+fn named(seen: &mut Vec<Seen>, wanted: &[String]) -> Result<Vec<Seen>, Failure> {
     let mut chosen: Vec<Seen> = Vec::new();
-    for wanted in &args.devices {
+    for wanted in wanted {
         let is_meant = |phone: &Seen| matches(wanted, &phone.attached, phone.name());
         if chosen.iter().any(is_meant) {
             continue;
@@ -330,7 +348,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
 }
 
 /// A session with a phone, after it was made to trust this computer if it did not.
-fn job<'a>(
+pub(super) fn job<'a>(
     context: &Context,
     muxer: &Muxer,
     seen: Seen,

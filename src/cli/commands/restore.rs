@@ -1,11 +1,12 @@
 //! `restore`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::chosen;
+use super::restore_phone::to_phone;
 use crate::cli::args::Restore;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
@@ -16,10 +17,17 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::record::Verdict;
 
 pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
-    check_target(&args.target, &context.location()?)?;
+    match args.target {
+        Some(target) => to_folder(context, &args.snapshot, target),
+        None => to_phone(context, &args.snapshot, args.to_phone.flatten().as_deref(), &args.phone),
+    }
+}
+
+fn to_folder(context: &Context, word: &str, target: PathBuf) -> Result<u8, Failure> {
+    check_target(&target, &context.location()?)?;
     let opened = context.read()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
-    let options = RestoreOptions { target: args.target, zone: TimeZone::system() };
+    let snapshot = chosen(&opened, word)?;
+    let options = RestoreOptions { target, zone: TimeZone::system() };
     let done =
         restore_snapshot(&opened.repository, &snapshot, &options, &context.progress, &stop::asked)?;
     context.progress.clear();

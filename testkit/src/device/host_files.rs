@@ -47,6 +47,7 @@ pub(crate) struct HostFiles<'a> {
     draws: [u64; 2],
     pace: Pace,
     outbox: Outbox,
+    downloaded_count: u64,
 }
 
 /// The answer to one request.
@@ -77,7 +78,7 @@ impl<'a> HostFiles<'a> {
     pub(crate) fn new(phone: &'a ScriptedPhone, link: Link) -> Self {
         let pace = Pace::of(&phone.script);
         let (held, outbox) = (BTreeMap::new(), Outbox::default());
-        Self { phone, link, held, progress: 0.0, draws: [0; 2], pace, outbox }
+        Self { phone, link, held, progress: 0.0, draws: [0; 2], pace, outbox, downloaded_count: 0 }
     }
 
     /// A backup or a restore begins.
@@ -361,7 +362,11 @@ impl<'a> HostFiles<'a> {
                 );
                 return Err(DeviceError::Breach { rule: "downloads keep their order" });
             }
+            if self.phone.script.cut_after_downloads == Some(self.downloaded_count) {
+                return Err(DeviceError::Cut);
+            }
             fetched.push(self.read_body(path, |bytes| take(index, bytes))?);
+            self.downloaded_count += 1;
         }
         if self.link.read_u32()? != 0 {
             return Err(DeviceError::Breach { rule: "a download ends with a zero length" });

@@ -43,6 +43,9 @@ struct Wanted {
 /// Answers `Restore`.
 pub(crate) fn run(host: &mut HostFiles<'_>, request: &Dictionary) -> Result<(), DeviceError> {
     let phone = host.phone;
+    if phone.script.find_my {
+        return Err(DeviceError::Refused { code: 211, text: "Find My must be turned off" });
+    }
     let source = match text(request, "SourceIdentifier") {
         "" => text(request, "TargetIdentifier"),
         source => source,
@@ -60,7 +63,8 @@ pub(crate) fn run(host: &mut HostFiles<'_>, request: &Dictionary) -> Result<(), 
         run: state.run,
         host,
     };
-    restore.go()
+    restore.go()?;
+    if phone.script.silent_reboot { Err(DeviceError::Cut) } else { Ok(()) }
 }
 
 impl Restore<'_, '_> {

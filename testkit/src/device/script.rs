@@ -65,6 +65,12 @@ pub struct Script {
     pub connection: Connection,
     /// Over the network, services end when no Polo came for that many milliseconds; none: they do not.
     pub heartbeat: Option<u64>,
+    /// The link ends after that many files were downloaded.
+    pub cut_after_downloads: Option<u64>,
+    /// After a restore the phone starts anew at once: the link ends where its answer would come.
+    pub silent_reboot: bool,
+    /// Find My is on: restores are refused.
+    pub find_my: bool,
 }
 
 /// How the phone is attached.
@@ -122,6 +128,9 @@ impl Default for Script {
             requires_encryption: false,
             connection: Connection::Usb,
             heartbeat: Some(10_000),
+            cut_after_downloads: None,
+            silent_reboot: false,
+            find_my: false,
         }
     }
 }

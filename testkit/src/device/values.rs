@@ -110,7 +110,7 @@ fn of_domain(phone: &ScriptedPhone, state: &State, domain: &str) -> Dictionary {
             put("TotalDataAvailable", 64_000_000_000_u64.into());
             put("TotalDiskCapacity", 128_000_000_000_u64.into());
         }
-        "com.apple.fmip" => put("IsAssociated", false.into()),
+        "com.apple.fmip" => put("IsAssociated", phone.script.find_my.into()),
         "com.apple.mobile.iTunes" => put("MinITunesVersion", "12.12".into()),
         "com.apple.mobile.wireless_lockdown" => put("EnableWifiConnections", false.into()),
         _ => (),

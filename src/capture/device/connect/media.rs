@@ -78,7 +78,7 @@ impl Media {
     }
 
     /// From now on, nothing stops it, and answers have `idle`: for cleaning up.
-    pub(super) fn insist(&mut self, idle: Duration) {
+    pub fn insist(&mut self, idle: Duration) {
         self.stream.set_stop(std::sync::Arc::new(|| false));
         self.stream.set_idle(idle);
     }

@@ -1,0 +1,147 @@
+//! `restore --to-phone`.
+
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::phone::{job, muxer, one};
+use crate::capture::device::give::RestoreWish;
+use crate::cli::args::ToPhone;
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, code};
+use crate::cli::format::{bytes, counted, moment, plain};
+use crate::cli::{output, secret};
+use crate::observe::Observer;
+use crate::ops::backup::{BackedUp, Job};
+use crate::ops::open::Opened;
+use crate::ops::restore_phone::{SAFETY_TAG, preflight, restore_to_phone, safety_backup};
+use crate::snapshot::select::select;
+use crate::snapshot::{Snapshot, record};
+
+const HOW: &str = "restore SNAP --to-phone NAME";
+
+pub(super) fn to_phone(
+    context: &Context,
+    word: &str,
+    device: Option<&str>,
+    args: &ToPhone,
+) -> Result<u8, Failure> {
+    let muxer = muxer()?;
+    // Nobody types a password for a phone that is not there.
+    let seen = one(&muxer, device, HOW)?;
+    let attached = seen.attached.clone();
+    let mut opened = if args.no_safety_backup { context.read()? } else { context.write()? };
+    let snapshot = meant(&opened, word)?;
+    let mut found = job(context, &muxer, seen, &context.progress)?;
+    let values = found.phone.values()?;
+    let name = plain(values.name.as_deref().unwrap_or(&attached.udid));
+    preflight(&opened.repository, &snapshot, &values, &context.progress)?;
+    // Where nobody could tell whether it is encrypted, a password that is given goes along.
+    let is_told = snapshot.record.encrypted.is_none() && args.phone_password_file.is_some();
+    let password = if snapshot.record.encrypted == Some(true) || is_told {
+        let prompt = format!("iPhone backup password of {} (of that day)", moment(snapshot.time()));
+        let variable = Some("RUSSET_PHONE_PASSWORD_FILE");
+        let file = args.phone_password_file.as_deref();
+        Some(secret::of_phone(file, variable, "--phone-password-file", &prompt, false)?)
+    } else {
+        None
+    };
+    context.progress.clear();
+    secret::confirm_name(&question(&name, &snapshot, args), &name, context.global.yes)?;
+    if !args.no_safety_backup {
+        let made = safety_backup(&mut opened, found, &context.progress)?;
+        tell_safety(context, &made)?;
+        let again = one(&muxer, Some(&attached.udid), HOW)?;
+        found = job(context, &muxer, again, &context.progress)?;
+    }
+    let Job { mut phone, observer, cancelled } = found;
+    let wish = RestoreWish {
+        keep_settings: !args.no_keep_settings,
+        system: args.system,
+        reboot: !args.no_reboot,
+        remove_items: args.remove_items,
+    };
+    let (repository, password) = (&opened.repository, password.as_ref());
+    restore_to_phone(repository, &snapshot, (&mut phone, &cancelled), wish, password, observer)?;
+    context.progress.clear();
+    tell_done(context, &snapshot, (&name, &attached.udid), wish)
+}
+
+/// The snapshot that a word means; one that was made for safety only by its id: after an attempt that failed, `latest` is
+/// still what it was.
+fn meant(opened: &Opened, word: &str) -> Result<Snapshot, Failure> {
+    let (all, _) = record::all(&opened.repository);
+    let now = i64::try_from(opened.repository.ambient().now_secs()).unwrap_or(i64::MAX);
+    let wanted: Vec<Snapshot> =
+        all.iter().filter(|s| !s.state.tags.contains(SAFETY_TAG)).cloned().collect();
+    let zone = TimeZone::system();
+    match select(&wanted, word, &zone, now) {
+        Ok(snapshot) => Ok(snapshot.clone()),
+        Err(error) if word.chars().all(|c| c.is_ascii_hexdigit()) => {
+            Ok(select(&all, word, &zone, now).map_err(|_| error)?.clone())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn question(name: &str, snapshot: &Snapshot, args: &ToPhone) -> String {
+    let what = if args.remove_items {
+        "Everything else on it is REMOVED."
+    } else {
+        "What is on it under the same names is replaced."
+    };
+    format!(
+        "Snapshot {} of \"{}\", {}, will be written to \"{name}\". {what}\nType the name of the iPhone to go on:",
+        snapshot.short_id(),
+        plain(snapshot.device_name()),
+        moment(snapshot.time()),
+    )
+}
+
+fn tell_safety(context: &Context, made: &BackedUp) -> Result<(), Failure> {
+    context.progress.clear();
+    let id = made.snapshot.short_id();
+    if context.json() {
+        return output::message("safety_snapshot", json!({ "snapshot_id": made.snapshot.id }));
+    }
+    context.progress.remark(&format!(
+        "the iPhone as it was is now snapshot {id}, tagged {SAFETY_TAG}; `russet restore {id} --to-phone` would bring it back"
+    ));
+    Ok(())
+}
+
+fn tell_done(
+    context: &Context,
+    snapshot: &Snapshot,
+    (name, udid): (&str, &str),
+    wish: RestoreWish,
+) -> Result<u8, Failure> {
+    let counts = snapshot.record.counts;
+    if context.json() {
+        let told = output::message(
+            "summary",
+            json!({
+                "snapshot_id": snapshot.id, "udid": udid, "name": name, "files": counts.files, "len": counts.len,
+                "reboots": wish.reboot, "exit_code": 0,
+            }),
+        );
+        return Failure::unless_closed(told, 0);
+    }
+    output::line(&format!(
+        "✓ Snapshot {} was written to {name} — {} in {}",
+        snapshot.short_id(),
+        bytes(counts.len),
+        counted(counts.files, "file"),
+    ))?;
+    output::line(if wish.reboot {
+        "  It restarts now. Leave it connected until its home screen is back; apps are fetched from the App Store."
+    } else {
+        "  It was not asked to restart: restart it yourself. Apps are fetched from the App Store."
+    })?;
+    Ok(0)
+}
+
+impl From<crate::capture::device::backup_password::BackupPasswordError> for Failure {
+    fn from(error: crate::capture::device::backup_password::BackupPasswordError) -> Self {
+        Self::of(code::USAGE, &error)
+    }
+}

@@ -1,0 +1,147 @@
+//! The iPhone backup password: switching Apple's encryption of backups on or off, or changing its password.
+//!
+//! Invariant: snapshots stay as they are, and open with the password of their day. What the phone wrote while it changed the
+//! password is the base of its next backup. Done means that the phone says so, and that its settings say so too.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use russet_store::config::Purpose;
+use russet_store::repository::RepositoryError;
+use russet_store::session::{Session, SessionError};
+
+use super::beside::SERVICE;
+use super::open::Opened;
+use crate::capture::device::Link;
+use crate::capture::device::begin::begin;
+use crate::capture::device::change_password::change_password;
+pub use crate::capture::device::change_password::{Change, ChangeError};
+use crate::capture::device::connect::{ConnectError, Phone, Values};
+use crate::capture::device::host::HostError;
+use crate::capture::device::link::LinkError;
+use crate::observe::Observer;
+use crate::pipeline::{Cuts, IngestError, SizesError, run};
+use crate::snapshot::record;
+
+/// How often, and after how long each time, the phone is asked whether its settings say so.
+const LOOK_COUNT: u32 = 20;
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+
+/// Why the password was not changed, or is not known to be.
+#[derive(Debug, thiserror::Error)]
+pub enum PhonePasswordError {
+    /// There is a password already.
+    #[error("backups of this iPhone are encrypted already")]
+    IsOn,
+    /// There is none.
+    #[error("backups of this iPhone are not encrypted: it has no backup password")]
+    IsOff,
+    /// The way to the phone.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The change.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The phone said 0, and its settings say otherwise.
+    #[error("the phone said that it is done, but its settings still say the opposite")]
+    NotInForce,
+    /// Storing what the phone wrote.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// Storing.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The repository.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The repository's parameters.
+    #[error("the repository's parameters for cutting files cannot be used")]
+    Cuts(#[from] SizesError),
+}
+
+impl From<LinkError> for PhonePasswordError {
+    fn from(error: LinkError) -> Self {
+        Self::Change(error.into())
+    }
+}
+
+impl From<HostError> for PhonePasswordError {
+    fn from(error: HostError) -> Self {
+        Self::Change(error.into())
+    }
+}
+
+/// Whether the change makes sense on this phone, before anybody is asked for a password.
+///
+/// # Errors
+/// [`PhonePasswordError::IsOn`] or [`PhonePasswordError::IsOff`].
+pub fn makes_sense(is_first: bool, values: &Values) -> Result<(), PhonePasswordError> {
+    match values.will_encrypt {
+        Some(true) if is_first => Err(PhonePasswordError::IsOn),
+        Some(false) if !is_first => Err(PhonePasswordError::IsOff),
+        // A phone that does not tell knows better itself.
+        _ => Ok(()),
+    }
+}
+
+/// Has the phone change its backup password. Gives whether the phone wrote something that its next backup goes on from.
+///
+/// # Errors
+/// See [`PhonePasswordError`].
+pub fn change(
+    opened: &mut Opened,
+    phone: &mut Phone,
+    change: Change<'_>,
+    observer: &dyn Observer,
+) -> Result<bool, PhonePasswordError> {
+    let config = opened.repository.config(Purpose::Write)?.clone();
+    let cuts = Cuts::new(&config.cut, opened.repository.id_keys().cut_seed())?;
+    opened.prepare_to_write(observer)?;
+    opened.repository.mend_segments()?;
+    let values = phone.values()?;
+    let udid = values.udid.unwrap_or_else(|| phone.attached().udid.clone());
+    let repository = &opened.repository;
+    let (snapshots, _) = record::all(repository);
+    let begun = begin(repository, &snapshots, &udid, false, observer)?;
+    let mut link = Link::open(phone.start_service(SERVICE, true)?)?;
+    let session = Session::begin(repository, None)?;
+    let begun = RefCell::new(Some(begun));
+    let kept = run(&session, &cuts, |feeder| {
+        let Some(begun) = begun.take() else { return Err(ChangeError::HungUp.into()) };
+        let asked = (udid.as_str(), change);
+        Ok::<_, PhonePasswordError>(change_password(
+            &mut link, asked, begun, &session, feeder, observer,
+        )?)
+    });
+    let _lost = link.disconnect();
+    let kept = kept?;
+    drop(session);
+    opened.remember(observer);
+    is_in_force(phone, change.encrypts())?;
+    Ok(kept)
+}
+
+fn is_in_force(phone: &mut Phone, encrypts: bool) -> Result<(), PhonePasswordError> {
+    for _ in 0..LOOK_COUNT {
+        match phone.values()?.will_encrypt {
+            Some(told) if told != encrypts => std::thread::sleep(LOOK_PAUSE),
+            // None: the phone does not tell; its word is all there is.
+            _ => return Ok(()),
+        }
+    }
+    Err(PhonePasswordError::NotInForce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_enabled_once_and_changed_only_where_there_is_one() {
+        let of = |will_encrypt| Values { will_encrypt, ..Values::default() };
+        assert!(matches!(makes_sense(true, &of(Some(true))), Err(PhonePasswordError::IsOn)));
+        assert!(matches!(makes_sense(false, &of(Some(false))), Err(PhonePasswordError::IsOff)));
+        assert!(makes_sense(true, &of(Some(false))).is_ok());
+        assert!(makes_sense(false, &of(None)).is_ok());
+    }
+}

@@ -1,0 +1,54 @@
+//! The snapshot that is made of a phone before it is written to.
+
+use super::*;
+
+fn restore(desk: &Desk, phone: &Handset, script: Script, snapshot: &str) -> Ran {
+    let args = ["restore", snapshot, "--yes", "--json", "--remove-items", "--to-phone"];
+    desk.run(&phone.serve(script), &args)
+}
+
+#[test]
+fn a_phone_is_backed_up_before_and_that_snapshot_brings_it_back() {
+    let (desk, phone) = (Desk::new(), Handset::new(61));
+    let (first, first_truth) = (desk.backup(&phone), phone.truth());
+    phone.advance();
+    let now = phone.truth();
+    let ran = restore(&desk, &phone, Script::default(), &first).code(0);
+    assert_same(&phone.truth(), &first_truth);
+    let snapshots = desk.repository.snapshots();
+    let [_, safety] = snapshots.as_slice() else { panic!("{snapshots:?}") };
+    assert_eq!(safety["tags"], serde_json::json!(["before-restore"]));
+    let told = ran.messages();
+    assert!(told.iter().any(
+        |m| m["message_type"] == "safety_snapshot" && m["snapshot_id"] == safety["snapshot_id"]
+    ));
+    desk.restore_well(&phone, safety["snapshot_id"].as_str().unwrap(), &["--remove-items"]);
+    assert_same(&phone.truth(), &now);
+    phone.assert_no_violation();
+}
+
+#[test]
+fn latest_is_still_the_same_after_an_attempt_that_failed() {
+    let (desk, phone) = (Desk::new(), Handset::new(62));
+    let (_, truth) = (desk.backup(&phone), phone.truth());
+    phone.erase();
+    // So many files that the backup before does not need them, and the restore does.
+    let cut = Script { cut_after_downloads: Some(60), ..Script::default() };
+    restore(&desk, &phone, cut, "latest").code(17);
+    assert!(phone.truth().is_empty());
+    restore(&desk, &phone, Script::default(), "latest").code(0);
+    assert_same(&phone.truth(), &truth);
+}
+
+#[test]
+fn a_phone_that_cannot_be_backed_up_is_not_written_to() {
+    let (desk, phone) = (Desk::new(), Handset::new(63));
+    let first = desk.backup(&phone);
+    phone.advance();
+    let before = phone.truth();
+    let cut = Script { cut_after_files: Some(1), ..Script::default() };
+    restore(&desk, &phone, cut, &first).code(17).says(&["nothing on the iPhone was changed"]);
+    assert_same(&phone.truth(), &before);
+    assert_eq!(phone.noted("fetched"), Vec::<Value>::new());
+    assert_eq!(desk.repository.snapshots().len(), 1);
+}
