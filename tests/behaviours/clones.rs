@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use russet_store::config::Purpose;
 use russet_store::ids::{RecordId, WriterId};
 use russet_store::log::Link;
+use russet_store::seal::BlobType;
 
 use super::drive::{Drive, Ran, copy_over, run, run_well};
 
@@ -146,6 +147,15 @@ fn a_snapshot_record_that_somebody_removed_is_named_and_stops_a_prune() {
     import(&drive, &repo, &backups[2]);
     let (opened, _) = drive.open(&repo, None, Purpose::Read).unwrap();
     let (snapshots, _) = russet::snapshot::record::all(&opened.repository);
+    // Their copies in packs are spoiled too, or they would be found there.
+    for (pack, len) in opened.repository.packs() {
+        let entries = opened.repository.read_directory(&pack, len).unwrap();
+        let name = russet_store::layout::pack_name(&pack);
+        for entry in entries.iter().filter(|e| e.blob_type == BlobType::Record) {
+            let at = u64::from(entry.offset);
+            russet_testkit::damage::flip_bit(&repo.join(name.as_str()), at, 0).unwrap();
+        }
+    }
     drop(opened);
     let id = snapshots[1].id.to_string();
     for root in ["", "copy1/", "copy2/"] {

@@ -10,7 +10,7 @@ use russet_store::session::Session;
 
 use super::arrange::{Arranging, RowsRead, StoredItem};
 use super::draft::{Draft, Found};
-use super::host::{Host, HostError};
+use super::host::{Host, HostError, SCRATCH};
 use super::take::{Taken, Wish};
 use crate::apple::{ManifestPages, ManifestPlist, PageSource, Status};
 use crate::capture::catalogue::ItemKind;
@@ -136,7 +136,8 @@ fn arrange(
 }
 
 fn is_scratch(path: &[u8]) -> bool {
-    path == b"Snapshot" || path.starts_with(b"Snapshot/")
+    let first = path.split(|byte| *byte == b'/').next();
+    first == Some(b"Snapshot") || first == Some(SCRATCH)
 }
 
 fn item<'a>(path: &'a [u8], found: &Found<'_>, date: i64) -> StoredItem<'a> {

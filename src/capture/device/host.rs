@@ -34,6 +34,8 @@ const PIECE_LEN: usize = 512 << 10;
 /// Longest property list that is read whole.
 const PLIST_LEN_MAX: u64 = 1 << 20;
 
+/// Beside the phone's own folder, on some versions.
+pub(super) const SCRATCH: &[u8] = b".b";
 /// The phone's Status.plist.
 pub const STATUS: &[u8] = b"Status.plist";
 
@@ -272,11 +274,14 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         self.drain().map_err(|error| self.failed(error))
     }
 
-    /// The path in the phone's own folder; empty for that folder.
+    /// The path in the phone's own folder; empty for that folder. Some versions have a scratch folder beside it: that stands in
+    /// the draft under its own name, and in no snapshot.
     fn inside<'p>(&self, path: &'p DevicePath) -> Result<&'p [u8], FileError> {
         let (folder, rest) = path.split_first();
         if folder == self.options.udid.as_bytes() {
             Ok(rest)
+        } else if folder == SCRATCH {
+            Ok(path.as_bytes())
         } else {
             Err(refused("only the folder of the phone itself is kept here"))
         }

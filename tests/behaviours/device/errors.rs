@@ -279,3 +279,19 @@ fn a_phone_that_says_it_is_done_before_it_is_makes_no_snapshot() {
     let summary = scene.backup_well(&phone);
     scene.assert_restores(id(&summary), &phone.truth());
 }
+
+#[test]
+fn files_that_come_through_a_scratch_folder_stand_where_the_phone_moved_them() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired());
+    let ran = scene.backup(&phone, Script { b_paths: true, ..calm() }, &[]).code(0);
+    scene.assert_restores(id(&ran.summary()), &phone.truth());
+    scene.repository.assert_sound();
+}
+
+#[test]
+fn names_that_lead_out_of_the_phones_folder_are_refused_and_the_backup_goes_on() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired());
+    let ran = scene.backup(&phone, Script { hostile_names: true, ..calm() }, &[]).code(0);
+    scene.assert_restores(id(&ran.summary()), &phone.truth());
+    assert_eq!(phone.noted("violation").len(), 0);
+}

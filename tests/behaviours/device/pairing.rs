@@ -113,7 +113,11 @@ fn a_dry_run_names_the_phone_and_writes_nothing() {
     scene.run(&address, &["pair"]).code(0);
     let before = scene.repository.files("");
     let ran = scene.run(&address, &["backup", "--dry-run"]).code(0);
-    assert!(ran.stdout.contains("Blue iPhone would be backed up"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("Blue iPhone (") && ran.stdout.contains("would be backed up"),
+        "{}",
+        ran.stdout
+    );
     let ran = scene.run(&address, &["backup", "-n", "--json"]).code(0);
     assert_eq!(ran.summary()["udid"], phone.udid());
     assert_eq!(scene.repository.files(""), before);

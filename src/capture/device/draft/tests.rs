@@ -360,7 +360,7 @@ fn a_piece_has_the_bytes_that_the_format_says() {
     draft.copy(b"d", b"e").unwrap();
     draft.rename(b"e", b"f").unwrap();
     draft.remove(b"f").unwrap();
-    let mut expected = vec![1, 5, 0, 0, 0];
+    let mut expected = vec![0xA1, 5, 0, 0, 0];
     expected.extend([1, 4, 0, b'a', b'b', b'/', b'c', 3, 0, 1]);
     expected.extend([2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]);
     expected.extend([[1; 32].as_slice(), &[0xaa; 20], &[0xbb; 8], &[2; 32]].concat());
@@ -379,7 +379,10 @@ fn a_piece_of_a_newer_program_is_refused_by_its_version() {
 
 #[test]
 fn an_edit_that_nobody_knows_is_refused() {
-    assert_eq!(draft_of(&[]).replay(&[1, 1, 0, 0, 0, 6, 1, 0, b'a']), Err(JournalError::What(6)));
+    assert_eq!(
+        draft_of(&[]).replay(&[0xA1, 1, 0, 0, 0, 6, 1, 0, b'a']),
+        Err(JournalError::What(6))
+    );
 }
 
 #[test]
@@ -391,7 +394,7 @@ fn bytes_after_the_last_edit_are_refused() {
 
 #[test]
 fn a_journal_cannot_name_what_lies_outside() {
-    let piece = [1, 1, 0, 0, 0, 3, 2, 0, b'.', b'.'];
+    let piece = [0xA1, 1, 0, 0, 0, 3, 2, 0, b'.', b'.'];
     assert_eq!(draft_of(&[]).replay(&piece), Err(JournalError::Path));
 }
 
