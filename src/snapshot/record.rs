@@ -178,6 +178,7 @@ pub fn all(repository: &Repository) -> (Vec<Snapshot>, Vec<RecordId>) {
             Err(_) => odd.push(opened.id),
         }
     }
-    snapshots.sort_by_key(|s| (s.time(), s.record.captured, s.id));
+    // Two of one second: a writer's numbers tell which came first.
+    snapshots.sort_by_key(|s| (s.time(), s.record.captured, s.record.link.seq, s.id));
     (snapshots, odd)
 }
