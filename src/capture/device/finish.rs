@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use russet_store::session::Session;
 
 use super::arrange::{Arranging, RowsRead, StoredItem};
-use super::draft::{Draft, Found};
+use super::draft::{Draft, Found, FoundFile, FoundLink};
 use super::host::{Host, HostError, SCRATCH};
 use super::take::{Taken, Wish};
 use crate::apple::{ManifestPages, ManifestPlist, PageSource, Status};
@@ -86,8 +86,12 @@ fn arrange(
         [a, b, c, d, e, f, g, h]
     };
     let stored = draft.tree().all().filter(|(path, _)| !is_scratch(path));
-    let items = stored.map(|(path, found)| item(path, &found, date));
-    let mut arranging = Arranging::new(items, &mark);
+    let items = stored.map(|(path, found)| item(path, &found));
+    let fresh = |path: &[u8]| match draft.tree().get(path) {
+        Some(Found::File(file)) => file.packed.sha1(),
+        Some(Found::Directory | Found::Link(_)) | None => None,
+    };
+    let mut arranging = Arranging::new(items, &fresh, &mark);
     let (rows, lack) = match read_rows(draft, session, &mut arranging) {
         Ok(()) => (RowsRead::All, None),
         Err(_) if is_encrypted => (RowsRead::No, None),
@@ -96,17 +100,21 @@ fn arrange(
     let arranged = arranging.finish(rows);
     let mut builder = TreeBuilder::new(session);
     for item in arranged.items() {
-        let what = match draft.tree().get(item.stored_path) {
-            Some(Found::File(file)) => What::File(file.packed.decode().content),
-            Some(Found::Link(link)) => What::Link { target: link.target.to_vec() },
-            Some(Found::Directory) | None => What::Directory,
+        let (what, mtime_secs, mtime_nanos) = match draft.tree().get(item.stored_path) {
+            Some(Found::File(FoundFile { packed, .. })) => {
+                (What::File(packed.decode().content), packed.mtime_secs(), packed.mtime_nanos())
+            }
+            Some(Found::Link(FoundLink { mtime_secs, mtime_nanos, target })) => {
+                (What::Link { target: target.to_vec() }, mtime_secs, mtime_nanos)
+            }
+            Some(Found::Directory) | None => (What::Directory, date, 0),
         };
         builder.push(&Entry {
             domain: item.domain.to_vec(),
             relative_path: item.relative_path.to_vec(),
             stored_path: item.stored_path.to_vec(),
-            mtime_secs: item.mtime_secs,
-            mtime_nanos: item.mtime_nanos,
+            mtime_secs,
+            mtime_nanos,
             row: item.row,
             what,
         })?;
@@ -140,31 +148,13 @@ fn is_scratch(path: &[u8]) -> bool {
     first == Some(b"Snapshot") || first == Some(SCRATCH)
 }
 
-fn item<'a>(path: &'a [u8], found: &Found<'_>, date: i64) -> StoredItem<'a> {
-    let mut item = StoredItem {
-        path,
-        kind: ItemKind::Directory,
-        len: 0,
-        mtime_secs: date,
-        mtime_nanos: 0,
-        index: 0,
-        fresh_sha1: None,
+fn item<'a>(path: &'a [u8], found: &Found<'_>) -> StoredItem<'a> {
+    let (kind, len) = match found {
+        Found::Directory => (ItemKind::Directory, 0),
+        Found::File(file) => (ItemKind::File, file.packed.len()),
+        Found::Link(_) => (ItemKind::Link, 0),
     };
-    match found {
-        Found::Directory => {}
-        Found::File(file) => {
-            item.kind = ItemKind::File;
-            item.len = file.packed.len();
-            (item.mtime_secs, item.mtime_nanos) =
-                (file.packed.mtime_secs(), file.packed.mtime_nanos());
-            item.fresh_sha1 = file.packed.sha1();
-        }
-        Found::Link(link) => {
-            item.kind = ItemKind::Link;
-            (item.mtime_secs, item.mtime_nanos) = (link.mtime_secs, link.mtime_nanos);
-        }
-    }
-    item
+    StoredItem { path, kind, len }
 }
 
 /// Hands every row of Manifest.db on. The error says why not all of them came.
