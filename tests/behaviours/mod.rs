@@ -17,4 +17,5 @@ mod golden;
 mod histories;
 mod import;
 mod messages;
+mod remembered;
 mod support;
