@@ -208,6 +208,9 @@ pub(super) struct Import {
     /// backup the one that opens it counts. RUSSET_PHONE_PASSWORD_FILE names one too
     #[arg(long, value_name = "FILE")]
     pub(super) phone_password_file: Vec<PathBuf>,
+    /// Do not keep that password in the repository: nobody can then bring these snapshots back to an iPhone who does not know it
+    #[arg(long)]
+    pub(super) no_remember: bool,
     /// Word to put on each new snapshot
     #[arg(long, value_name = "TAG")]
     pub(super) tag: Vec<String>,
@@ -327,6 +330,28 @@ pub(super) enum PhonePassword {
         /// File that holds the new iPhone backup password
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
+    },
+    /// Show the iPhone backup password that a snapshot wants, if the repository keeps it: on a terminal, or with --json
+    Show {
+        /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+        snapshot: String,
+    },
+    /// Keep the iPhone backup password of a snapshot in the repository, sealed; it must open the snapshot
+    Remember {
+        /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+        snapshot: String,
+        /// File that holds the iPhone backup password of the day of the snapshot; or RUSSET_PHONE_PASSWORD_FILE
+        #[arg(long, value_name = "FILE")]
+        phone_password_file: Option<PathBuf>,
+    },
+    /// Remove the iPhone backup password of a snapshot from the repository, wherever else it is used
+    Forget {
+        /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+        #[arg(required_unless_present = "all")]
+        snapshot: Option<String>,
+        /// All that are kept, of all iPhones
+        #[arg(long, conflicts_with = "snapshot")]
+        all: bool,
     },
     /// Let the iPhone's backups be without passwords, Health and much else, and readable by anybody
     Disable {

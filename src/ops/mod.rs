@@ -16,6 +16,7 @@ pub mod mark;
 pub mod open;
 pub mod phone_password;
 pub mod phones;
+pub mod remembered;
 pub mod restore;
 pub mod restore_phone;
 pub mod verify;

@@ -11,7 +11,7 @@ use super::backup::{BackedUp, BackupError, BackupOptions, Job, backup};
 use super::beside::{SERVICE, heard};
 use super::list::shown_path;
 use super::open::Opened;
-use crate::capture::device::backup_password::BackupPassword;
+use crate::apple::PhonePassword;
 use crate::capture::device::connect::{ConnectError, Phone, SyncGuard, Values};
 use crate::capture::device::give::{GiveError, RestoreWish, give};
 use crate::capture::device::restore_apps::{RestoreApps, restore_applications};
@@ -244,7 +244,7 @@ pub fn restore_to_phone(
     snapshot: &Snapshot,
     (phone, cancelled): (&mut Phone, &AtomicBool),
     wish: RestoreWish,
-    password: Option<&BackupPassword>,
+    password: Option<&PhonePassword>,
     observer: &dyn Observer,
 ) -> Result<(), PhoneRestoreError> {
     let result = write_back(repository, snapshot, (phone, cancelled), wish, password, observer);
@@ -262,7 +262,7 @@ fn write_back(
     snapshot: &Snapshot,
     (phone, cancelled): (&mut Phone, &AtomicBool),
     wish: RestoreWish,
-    password: Option<&BackupPassword>,
+    password: Option<&PhonePassword>,
     observer: &dyn Observer,
 ) -> Result<(), PhoneRestoreError> {
     observer.begin(Phase::Looking, 0, 0);

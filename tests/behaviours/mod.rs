@@ -19,4 +19,5 @@ mod golden;
 mod histories;
 mod import;
 mod messages;
+mod remembered;
 mod support;

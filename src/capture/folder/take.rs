@@ -153,7 +153,7 @@ pub fn take<'r>(
     let repository = session.repository();
     observer.begin(Phase::Looking, 0, 0);
     let mut keys = FileKeys::new(match lock {
-        Lock::Open(keys) => Some(keys),
+        Lock::Open(unlocked) => Some(&unlocked.keys),
         Lock::None | Lock::Kept(_) => None,
     });
     let is_encrypted = !matches!(lock, Lock::None);

@@ -7,6 +7,7 @@ mod key;
 mod look;
 mod phone;
 mod phone_password;
+mod remembered;
 mod repo;
 mod restore;
 mod restore_phone;
