@@ -12,6 +12,7 @@ mod device;
 mod device_restore;
 mod drive;
 mod encrypted;
+mod extract;
 #[cfg(unix)]
 mod golden;
 mod histories;

@@ -118,11 +118,8 @@ impl<'a> Arranging<'a> {
         };
         self.checked_count += 1;
         if digest != sha1 {
-            let why = format!(
-                "arrived with SHA-1 {}, and Manifest.db has {}",
-                hex(&sha1),
-                hex(&digest)
-            );
+            let why =
+                format!("arrived with SHA-1 {}, and Manifest.db has {}", hex(&sha1), hex(&digest));
             self.problems.add(row_shown((&row.domain, &row.relative_path)), &why);
         }
     }
