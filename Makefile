@@ -38,6 +38,7 @@ interop: fetch
 	@interop/device/idevicebackup2.sh
 	@interop/device/pymobiledevice3.sh
 	@interop/device/differential.sh
+	@interop/device/fresh_keys.sh
 	@interop/device/restored_by_russet.sh
 
 interop-device: fetch
@@ -45,6 +46,7 @@ interop-device: fetch
 	interop/device/idevicebackup2.sh
 	interop/device/pymobiledevice3.sh
 	interop/device/differential.sh
+	interop/device/fresh_keys.sh
 	interop/device/restored_by_russet.sh
 
 soak: fetch
