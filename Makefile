@@ -39,6 +39,7 @@ interop: fetch
 	@interop/device/pymobiledevice3.sh
 	@interop/device/differential.sh
 	@interop/device/fresh_keys.sh
+	@interop/device/answers.sh
 	@interop/device/restored_by_russet.sh
 
 interop-device: fetch
@@ -47,6 +48,7 @@ interop-device: fetch
 	interop/device/pymobiledevice3.sh
 	interop/device/differential.sh
 	interop/device/fresh_keys.sh
+	interop/device/answers.sh
 	interop/device/restored_by_russet.sh
 
 soak: fetch

@@ -91,6 +91,8 @@ pub(super) enum Command {
     Stats,
     /// Write a snapshot back: as a backup folder that Finder and iTunes know, or to an iPhone
     Restore(Restore),
+    /// Write files out under their real names and dates
+    Extract(Extract),
     /// The iPhone backup password: Apple's encryption of backups
     #[command(subcommand)]
     PhonePassword(PhonePassword),
@@ -278,6 +280,36 @@ pub(super) struct Restore {
     pub(super) phone: ToPhone,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Extract {
+    /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+    pub(super) snapshot: String,
+    /// Folder that gets the files; what is in it stays as it is
+    #[arg(long, value_name = "DIR")]
+    pub(super) target: PathBuf,
+    /// Only these: `Domain/path`, with `*` and `?` within a name and `**` for any names
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) path: Vec<String>,
+    /// Only of this app, by its bundle id: its own files, its extensions', its groups'
+    #[arg(long, value_name = "BUNDLE")]
+    pub(super) app: Vec<String>,
+    /// Only photos and videos
+    #[arg(long)]
+    pub(super) photos: bool,
+    /// As on the iPhone, or by year and month
+    #[arg(long, value_enum, default_value_t = ExtractLayout::Domain)]
+    pub(super) layout: ExtractLayout,
+}
+
+/// Where files go.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum ExtractLayout {
+    /// A folder for each domain, and the paths on the iPhone below
+    Domain,
+    /// A folder for each year and month
+    Date,
+}
+
 /// How a snapshot is written to an iPhone.
 #[derive(Debug, Args)]
 pub(super) struct ToPhone {
@@ -371,6 +403,10 @@ pub(super) struct Verify {
     /// Read and open every byte, not only the structure
     #[arg(long)]
     pub(super) read_data: bool,
+    /// File that holds an iPhone backup password, to check that it gives the keys of encrypted snapshots; several, if it changed. One
+    /// that the repository keeps is used by itself. RUSSET_PHONE_PASSWORD_FILE names one too
+    #[arg(long, value_name = "FILE")]
+    pub(super) phone_password_file: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

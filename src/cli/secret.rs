@@ -96,6 +96,11 @@ pub(super) fn of_phone(
     Ok(PhonePassword::new(&typed(prompt, twice)?)?)
 }
 
+/// The iPhone backup password in the file that the environment names, if it names one.
+pub(super) fn given_phone_password() -> Result<Option<PhonePassword>, Failure> {
+    phone_password_variable().map(|file| phone_password_file(&file)).transpose()
+}
+
 /// Asks for the name of something, as a second thought before it is changed for good.
 pub(super) fn confirm_name(question: &str, name: &str, yes: bool) -> Result<(), Failure> {
     if yes {

@@ -13,9 +13,10 @@ use zeroize::Zeroizing;
 
 use super::list::{CatError, cat};
 use super::open::Opened;
+use super::rows::root_file;
 use crate::apple::{KeybagError, KeybagId, LockedKeys, Passwords, PhonePassword, RootFile};
 use crate::capture::folder::PLIST_LEN_MAX;
-use crate::snapshot::{Snapshot, TreeWalk, What};
+use crate::snapshot::Snapshot;
 
 /// Passwords of one phone that are tried on a keybag that nobody knows: each costs seconds.
 const CANDIDATE_COUNT_MAX: usize = 4;
@@ -166,15 +167,9 @@ pub enum KeysError {
 /// # Errors
 /// See [`KeysError`].
 pub fn keys_of(repository: &Repository, snapshot: &Snapshot) -> Result<LockedKeys, KeysError> {
-    let name = RootFile::ManifestPlist.name().as_bytes();
-    // What belongs to no domain comes first in a tree; a part that cannot be read is passed over.
-    let entry = TreeWalk::new(repository, snapshot.record.tree).flatten().find(|entry| {
-        entry.stored_path == name
-            && matches!(&entry.what, What::File(content) if content.len <= PLIST_LEN_MAX)
-    });
-    let What::File(content) = entry.ok_or(KeysError::Missing)?.what else {
-        return Err(KeysError::Missing);
-    };
+    let content = root_file(repository, snapshot, RootFile::ManifestPlist)
+        .filter(|content| content.len <= PLIST_LEN_MAX)
+        .ok_or(KeysError::Missing)?;
     let mut plist = Cursor::new(Vec::new());
     cat(repository, &content, &mut plist)?;
     Ok(LockedKeys::parse(&plist.into_inner())?)

@@ -14,6 +14,7 @@ mod device_restore;
 mod device_scale;
 mod drive;
 mod encrypted;
+mod extract;
 #[cfg(unix)]
 mod golden;
 mod histories;
