@@ -73,6 +73,15 @@ pub struct AppleReport {
     pub findings: Vec<Finding>,
 }
 
+impl AppleReport {
+    /// Whether there is nothing that was not so when it was captured. A digest can only have been wrong then: the bytes are those
+    /// that were captured.
+    #[must_use]
+    pub fn is_as_captured(&self) -> bool {
+        self.findings.iter().all(|finding| finding.flaw == Flaw::Digest)
+    }
+}
+
 /// Looks at every snapshot; files are read only if all data is.
 #[must_use]
 pub fn verify_apple(
@@ -181,8 +190,9 @@ impl Looking<'_> {
         }
         // It was said when it was taken.
         if snapshot.record.verdict != Verdict::Complete {
-            against.found.remove(&Flaw::Missing);
-            against.found.remove(&Flaw::List);
+            for flaw in [Flaw::Missing, Flaw::List, Flaw::Digest] {
+                against.found.remove(&flaw);
+            }
         }
         for (flaw, (count, items)) in against.found {
             self.tell(snapshot, flaw, count, items);

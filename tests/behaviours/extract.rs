@@ -254,7 +254,8 @@ fn nothing_goes_into_the_repository_and_damage_costs_its_files_only() {
         let mut bytes = fs::read(&pack).unwrap();
         // The type of a pack stands in the clear: data, not trees.
         if bytes[11] == 1 {
-            bytes[200] ^= 1;
+            let end = bytes.len() - 4096;
+            bytes[96..end].iter_mut().step_by(64).for_each(|byte| *byte ^= 1);
             fs::write(&pack, bytes).unwrap();
         }
     }

@@ -21,4 +21,6 @@ mod histories;
 mod import;
 mod messages;
 mod remembered;
+#[cfg(target_os = "linux")]
+mod secrets;
 mod support;

@@ -326,6 +326,21 @@ impl Mounted {
         Self::mount(&["-t", "tmpfs", "-o", &format!("size={len}"), "tmpfs", text(at)], at)
     }
 
+    /// A drive with ext4, whose bytes are those of a file.
+    pub(crate) fn image(len: u64, image: &Path, at: &Path) -> Option<Self> {
+        fs::File::create(image).unwrap().set_len(len).unwrap();
+        let made = Command::new("mkfs.ext4").args(["-q", "-F", text(image)]).output();
+        match made {
+            Ok(made) if made.status.success() => {
+                Self::mount(&["-o", "loop", text(image), text(at)], at)
+            }
+            _ => {
+                skipped("mkfs.ext4 is not there");
+                None
+            }
+        }
+    }
+
     fn mount(args: &[&str], at: &Path) -> Option<Self> {
         let done = Command::new("mount").args(args).output().unwrap();
         if !done.status.success() {

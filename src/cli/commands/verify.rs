@@ -28,7 +28,7 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<u8, Failure> {
     let mut passwords = Passwords::new(given);
     let apple = verify_apple(&opened.repository, depth, &mut passwords, &context.progress);
     context.progress.clear();
-    let exit = match (report.is_sound(), apple.findings.is_empty()) {
+    let exit = match (report.is_sound(), apple.is_as_captured()) {
         (false, _) => code::DAMAGE,
         (true, false) => code::INCOMPLETE,
         (true, true) => 0,
