@@ -7,6 +7,7 @@ mod catalogue;
 pub mod device;
 mod file_keys;
 pub mod folder;
+mod opener;
 pub mod stored;
 
 pub use catalogue::{ItemKind, RowMark};

@@ -14,6 +14,7 @@ pub mod init;
 pub mod list;
 pub mod mark;
 pub mod open;
+pub mod phone_keys;
 pub mod phone_password;
 pub mod phones;
 pub mod restore;

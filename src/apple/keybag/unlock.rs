@@ -59,6 +59,11 @@ impl Passwords {
         Self { passwords, derived: Vec::new() }
     }
 
+    /// One more to try.
+    pub fn add(&mut self, password: PhonePassword) {
+        self.passwords.push(password);
+    }
+
     /// Whether there is none to try.
     #[must_use]
     pub fn is_empty(&self) -> bool {

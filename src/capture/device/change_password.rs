@@ -115,6 +115,8 @@ pub fn change_password<'s, 'r, S: Read + Write>(
         record: begun.record,
         space: Space::new(0, None),
         with_sha1: false,
+        // Only lists are asked for.
+        spool: None,
     };
     let mut host = Host::new(options, begun.draft, session, feeder, observer);
     let before = state(&mut host)?;

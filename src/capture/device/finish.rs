@@ -11,12 +11,12 @@ use russet_store::session::Session;
 use super::arrange::{Arranging, RowsRead, StoredItem};
 use super::draft::{Draft, Found};
 use super::host::{Host, HostError, SCRATCH};
-use super::take::{Taken, Wish};
-use crate::apple::{ManifestPages, ManifestPlist, PageSource, Status};
+use super::take::Taken;
+use crate::apple::{ManifestPages, PageSource, Row, Status};
 use crate::capture::catalogue::ItemKind;
 use crate::observe::{Observer, Phase};
 use crate::snapshot::contents::ContentError;
-use crate::snapshot::record::{Problem, Verdict};
+use crate::snapshot::record::{Counts, PROBLEM_COUNT_MAX, Problem, Verdict};
 use crate::snapshot::tree::BuildError;
 use crate::snapshot::{ContentAt, Entry, TreeBuilder, What};
 
@@ -44,29 +44,25 @@ impl PageSource for Lying<'_> {
     }
 }
 
-/// Makes the tree of what stands in the draft.
+/// Makes the tree of what stands in the draft. `lost` is what came and is not there any more.
 ///
 /// # Errors
 /// Something cannot be stored, or read back.
 pub(super) fn finish(
     host: &mut Host<'_, '_, '_, '_>,
-    wish: &Wish<'_>,
-    status: Status,
+    is_encrypted: Option<bool>,
+    lost: Vec<Problem>,
     session: &Session<'_>,
     observer: &dyn Observer,
 ) -> Result<Taken, FinishError> {
     observer.begin(Phase::Committing, 0, 0);
-    let manifest = host.plist(b"Manifest.plist")?.and_then(|b| ManifestPlist::parse(&b).ok());
-    let is_encrypted = manifest.and_then(|manifest| manifest.is_encrypted);
+    let status = host.status()?.unwrap_or_default();
     let date = status.date.map(|date| date.as_second());
-    if let Some(info) = (wish.info)(date) {
-        host.put(b"Info.plist", &info)?;
-    }
     // Its chunks are read in a moment: they must be in packs.
     host.checkpoint()?;
     let received_len = host.record().received_len;
     let draft = host.draft()?;
-    let taken = arrange(draft, session, date.unwrap_or(0), is_encrypted == Some(true))?;
+    let taken = arrange(draft, session, date.unwrap_or(0), is_encrypted == Some(true), lost)?;
     let (root, arranged) = taken;
     for problem in &arranged.problems {
         observer.problem(&problem.path, &problem.why);
@@ -79,6 +75,7 @@ fn arrange(
     session: &Session<'_>,
     date: i64,
     is_encrypted: bool,
+    lost: Vec<Problem>,
 ) -> Result<(russet_store::ids::BlobId, Taken), FinishError> {
     let repository = session.repository();
     let mark = |flags: i64, blob: &[u8]| {
@@ -88,16 +85,21 @@ fn arrange(
     let stored = draft.tree().all().filter(|(path, _)| !is_scratch(path));
     let items = stored.map(|(path, found)| item(path, &found, date));
     let mut arranging = Arranging::new(items, &mark);
-    let (rows, lack) = match read_rows(draft, session, &mut arranging) {
+    let read = each_row(draft, session, &mut |row| arranging.row(row));
+    let (rows, lack) = match read {
         Ok(()) => (RowsRead::All, None),
         Err(_) if is_encrypted => (RowsRead::No, None),
         Err(why) => (RowsRead::No, Some(Problem { path: "Manifest.db".to_owned(), why })),
     };
     let arranged = arranging.finish(rows);
     let mut builder = TreeBuilder::new(session);
+    let mut opened_count = 0;
     for item in arranged.items() {
         let what = match draft.tree().get(item.stored_path) {
-            Some(Found::File(file)) => What::File(file.packed.decode().content),
+            Some(Found::File(file)) => {
+                opened_count += u64::from(file.packed.is_opened());
+                What::File(file.packed.decode().content)
+            }
             Some(Found::Link(link)) => What::Link { target: link.target.to_vec() },
             Some(Found::Directory) | None => What::Directory,
         };
@@ -113,14 +115,19 @@ fn arrange(
     }
     let root = builder.finish()?;
     let mut problems = arranged.problems;
-    let problem_count = arranged.problem_count + u64::from(lack.is_some());
+    let mut problem_count = arranged.problem_count + u64::from(lack.is_some());
     problems.extend(lack);
+    if rows == RowsRead::No {
+        // Nobody else misses them.
+        problem_count += lost.len() as u64;
+        problems.extend(lost.into_iter().take(PROBLEM_COUNT_MAX.saturating_sub(problems.len())));
+    }
     let verdict = match (problem_count, rows) {
         (0, RowsRead::All) => Verdict::Complete,
         (0, RowsRead::No) => Verdict::Unchecked,
         _ => Verdict::Incomplete,
     };
-    let counts = arranged.counts;
+    let counts = Counts { opened: opened_count, ..arranged.counts };
     let status = Status::default();
     let taken = Taken {
         root,
@@ -131,6 +138,7 @@ fn arrange(
         status,
         is_encrypted: None,
         received_len: 0,
+        kept_count: 0,
     };
     Ok((root, taken))
 }
@@ -168,10 +176,10 @@ fn item<'a>(path: &'a [u8], found: &Found<'_>, date: i64) -> StoredItem<'a> {
 }
 
 /// Hands every row of Manifest.db on. The error says why not all of them came.
-fn read_rows(
+pub(super) fn each_row(
     draft: &Draft,
     session: &Session<'_>,
-    arranging: &mut Arranging<'_>,
+    each: &mut dyn FnMut(&Row),
 ) -> Result<(), String> {
     let Some(Found::File(file)) = draft.tree().get(b"Manifest.db") else {
         return Err("it is not there".to_owned());
@@ -181,7 +189,7 @@ fn read_rows(
     let source = source.map_err(|error: ContentError| error.to_string())?;
     let mut pages = ManifestPages::open(Lying(source)).map_err(|error| error.to_string())?;
     let rows = pages.for_each_row(|row| {
-        arranging.row(&row);
+        each(&row);
         ControlFlow::Continue(())
     });
     rows.map(drop).map_err(|error| error.to_string())

@@ -13,16 +13,20 @@ use russet_store::repository::RepositoryError;
 use russet_store::seal::BlobType;
 use russet_store::session::{Session, SessionError};
 use sha1::{Digest, Sha1};
+use zeroize::Zeroizing;
 
 use super::draft::{Draft, DraftError, FileNode, Found, PackError};
 use super::files::{DevicePath, FileError, FileErrorKind, Files, Listed, ListedKind};
 use super::link::BodyError;
 use super::record::DraftRecord;
-use super::space::Space;
-use crate::apple::Status;
+use super::space::{self, Space};
+use super::spool::{AppendError, Spool, SpoolError, SpoolRecord, Spooled};
+use crate::apple::{FileKey, OpeningError, Status, Stored};
+use crate::capture::opener::{Fed, feed_opened, opened_content};
 use crate::capture::stored::StoredReader;
 use crate::observe::Observer;
 use crate::pipeline::{Feeder, IngestError, ReadOutcome};
+use crate::snapshot::Content;
 use crate::snapshot::tree::{BuildError, fold_ids};
 
 /// At most so much is received between two checkpoints.
@@ -32,7 +36,7 @@ const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
 /// Edits go into the repository in pieces of about this length.
 const PIECE_LEN: usize = 512 << 10;
 /// Longest property list that is read whole.
-const PLIST_LEN_MAX: u64 = 1 << 20;
+pub const PLIST_LEN_MAX: u64 = 1 << 20;
 
 /// Beside the phone's own folder, on some versions.
 pub(super) const SCRATCH: &[u8] = b".b";
@@ -63,6 +67,12 @@ pub enum HostError {
     /// The free space of the drive cannot be known.
     #[error("the drive's free space cannot be read")]
     Space(#[source] russet_store::backend::BackendError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The caller asked to stop.
+    #[error("stopped")]
+    Stopped,
     /// The drive reached its reserve.
     #[error("the drive is full")]
     Full,
@@ -72,7 +82,20 @@ pub enum HostError {
 struct Waiting {
     path: Vec<u8>,
     mtime_secs: i64,
+    mtime_nanos: u32,
     sha1: Option<[u8; 20]>,
+    /// What it is as stored, and its key, if its chunks are plaintext.
+    opened: Option<(Stored, FileKey)>,
+}
+
+/// What came of storing a file of the draft in another way.
+pub(super) enum Restored {
+    /// It is opened.
+    Opened,
+    /// It is stored as it came, for this reason, if it has a key.
+    Kept(Option<OpeningError>),
+    /// It cannot be read back.
+    Lost(io::Error),
 }
 
 /// What a capture is made with.
@@ -87,6 +110,8 @@ pub struct HostOptions<'h> {
     pub space: Space,
     /// Whether SHA-1 of what comes says anything: not where Apple encrypted it.
     pub with_sha1: bool,
+    /// Where what comes waits for its keys.
+    pub spool: Option<Spool>,
 }
 
 /// Answers a phone that makes its backup.
@@ -157,7 +182,14 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         let outcome = self.feeder.feed((), bytes)?;
         if let ReadOutcome::Whole { .. } = outcome {
             let mtime_secs = self.now();
-            self.waiting.push_back(Waiting { path: path.to_vec(), mtime_secs, sha1: None });
+            let (path, mtime_nanos) = (path.to_vec(), 0);
+            self.waiting.push_back(Waiting {
+                path,
+                mtime_secs,
+                mtime_nanos,
+                sha1: None,
+                opened: None,
+            });
         }
         self.drain()
     }
@@ -179,13 +211,88 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         self.drain()?;
         self.settle()?;
         let Some(Found::File(file)) = self.draft.tree().get(path) else { return Ok(None) };
-        let content = file.packed.decode().content;
-        if content.len > PLIST_LEN_MAX {
+        let node = file.packed.decode();
+        if node.content.len > PLIST_LEN_MAX {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        let read = StoredReader::new(self.session.repository(), &content).read_to_end(&mut bytes);
+        let read = self.source(&node)?.read_to_end(&mut bytes);
         Ok(read.is_ok().then_some(bytes))
+    }
+
+    /// The stored bytes of a file of the draft, wherever they are; its blobs must be in packs.
+    fn source(&mut self, node: &FileNode) -> Result<Box<dyn Read + 'r>, HostError> {
+        let content = &node.content;
+        let Some(at) = node.spooled else {
+            return Ok(Box::new(StoredReader::new(self.session.repository(), content)));
+        };
+        let file = Spooled { at, len: content.len, hash: content.hash };
+        let spool = self.options.spool.as_mut().ok_or(SpoolError::Sizes)?;
+        Ok(Box::new(spool.reader(&file)?))
+    }
+
+    /// Stores a file of the draft anew: opened, if it fits its key; else as it is, if it waits in the spool. It stands in its
+    /// place once it is drained.
+    ///
+    /// # Errors
+    /// Nothing more can be stored.
+    pub(super) fn restore(
+        &mut self,
+        path: &[u8],
+        key: Option<&FileKey>,
+    ) -> Result<Restored, HostError> {
+        let Some(Found::File(file)) = self.draft.tree().get(path) else {
+            return Ok(Restored::Kept(None));
+        };
+        let node = file.packed.decode();
+        let (mtime_secs, mtime_nanos) = (node.mtime_secs, node.mtime_nanos);
+        let mut waiting =
+            Waiting { path: path.to_vec(), mtime_secs, mtime_nanos, sha1: None, opened: None };
+        let mut why_kept = None;
+        if let Some(key) = key {
+            let source = self.source(&node)?;
+            match feed_opened(self.feeder, (), source, key, node.content.len)? {
+                Fed::Opened(stored) => {
+                    waiting.opened = Some((stored, FileKey::from_bytes(key.as_bytes())));
+                    self.waiting.push_back(waiting);
+                    self.drain_done(false)?;
+                    return Ok(Restored::Opened);
+                }
+                Fed::Odd(why) => why_kept = Some(why),
+                Fed::Unread(error) => return Ok(Restored::Lost(error)),
+            }
+        }
+        if node.spooled.is_some() {
+            let source = self.source(&node)?;
+            match self.feeder.feed((), source)? {
+                ReadOutcome::Whole { .. } => self.waiting.push_back(waiting),
+                ReadOutcome::Failed(error) => return Ok(Restored::Lost(error)),
+            }
+            self.drain_done(false)?;
+        }
+        Ok(Restored::Kept(why_kept))
+    }
+
+    /// Writes a checkpoint, and gives back the room of the spool before a place, of which the draft needs nothing any more.
+    ///
+    /// # Errors
+    /// Something could not be written; the checkpoint before still counts.
+    pub(super) fn release(&mut self, before: u64) -> Result<(), HostError> {
+        self.checkpoint()?;
+        match &mut self.options.spool {
+            Some(spool) => Ok(spool.release(before)?),
+            None => Ok(()),
+        }
+    }
+
+    /// What the draft keeps of its spool.
+    pub(super) fn spool(&self) -> Option<&SpoolRecord> {
+        self.options.spool.as_ref().map(Spool::record)
+    }
+
+    /// The draft and what belongs to it, once its phone is no longer served.
+    pub(super) fn into_parts(self) -> (HostOptions<'h>, Draft) {
+        (self.options, self.draft)
     }
 
     /// What the phone says of its backup.
@@ -202,22 +309,26 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
     /// Something could not be written; the checkpoint before still counts.
     pub fn checkpoint(&mut self) -> Result<(), HostError> {
         self.drain()?;
+        if let Some(spool) = &mut self.options.spool {
+            spool.sync()?;
+            self.options.record.spool = Some(spool.record().clone());
+        }
         self.take_piece()?;
         self.session.settle()?;
         self.unsettled = false;
         let repository = self.session.repository();
         self.options.record.saved = self.now();
-        let content = serde_json::to_vec(&self.options.record)?;
+        let content = Zeroizing::new(serde_json::to_vec(&self.options.record)?);
         repository.put_checkpoint(self.options.id, &content)?;
         (self.unsaved_len, self.saved, self.status_came) = (0, Instant::now(), false);
         Ok(())
     }
 
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         i64::try_from(self.session.repository().ambient().now_secs()).unwrap_or(i64::MAX)
     }
 
-    fn settle(&mut self) -> Result<(), HostError> {
+    pub(super) fn settle(&mut self) -> Result<(), HostError> {
         if self.unsettled {
             self.session.settle()?;
             self.unsettled = false;
@@ -226,13 +337,22 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
     }
 
     /// Waits for what is on its way, and lets it stand in the draft.
-    fn drain(&mut self) -> Result<(), HostError> {
-        while let Some(done) = self.feeder.finished(!self.waiting.is_empty())? {
+    pub(super) fn drain(&mut self) -> Result<(), HostError> {
+        self.drain_done(true)
+    }
+
+    /// Lets what is stored stand in the draft; with `all`, waits for the rest.
+    fn drain_done(&mut self, all: bool) -> Result<(), HostError> {
+        while let Some(done) = self.feeder.finished(all && !self.waiting.is_empty())? {
             // Files come back in the order in which they were fed, and one that failed never does.
             let Some(file) = self.waiting.pop_front() else { break };
-            let content = fold_ids(self.session, done.len, done.hash, done.ids)?;
-            let (mtime_secs, sha1) = (file.mtime_secs, file.sha1);
-            let node = FileNode { content, mtime_secs, mtime_nanos: 0, sha1, row: None };
+            let mut content = fold_ids(self.session, done.len, done.hash, done.ids)?;
+            if let Some((stored, key)) = &file.opened {
+                content = opened_content(content, stored, key);
+            }
+            let Waiting { mtime_secs, mtime_nanos, sha1, .. } = file;
+            let node =
+                FileNode { content, spooled: None, mtime_secs, mtime_nanos, sha1, row: None };
             self.draft.put_file(&file.path, &node)?;
             self.unsettled = true;
             self.keep_pieces_small()?;
@@ -287,6 +407,34 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         }
     }
 
+    /// Bytes that may still come, into the spool or the repository.
+    fn room_len(&self, waits: bool) -> Result<u64, HostError> {
+        match self.options.spool.as_ref().filter(|_| waits) {
+            Some(spool) => Ok(space::room_of(spool.free_len()?)),
+            None => {
+                let backend = self.session.repository().backend();
+                self.options.space.room_len(backend.as_ref()).map_err(HostError::Space)
+            }
+        }
+    }
+
+    /// Puts a file into the spool, and the draft.
+    fn put_by(&mut self, path: &[u8], body: &mut Arriving<'_>) -> Result<ReadOutcome, HostError> {
+        let spool = self.options.spool.as_mut().ok_or(SpoolError::Sizes)?;
+        let Spooled { at, len, hash } = match spool.append(body) {
+            Ok(spooled) => spooled,
+            Err(AppendError::Source(error)) => return Ok(ReadOutcome::Failed(error)),
+            Err(AppendError::Spool(error)) if error.is_full() => return Err(HostError::Full),
+            Err(AppendError::Spool(error)) => return Err(error.into()),
+        };
+        let content = Content { len, hash, depth: 0, ids: Vec::new(), opened: None };
+        let (spooled, mtime_secs) = (Some(at), self.now());
+        let node = FileNode { content, spooled, mtime_secs, mtime_nanos: 0, sha1: None, row: None };
+        self.draft.put_file(path, &node)?;
+        self.keep_pieces_small()?;
+        Ok(ReadOutcome::Whole { len })
+    }
+
     fn edit(
         &mut self,
         change: impl FnOnce(&mut Draft) -> Result<(), DraftError>,
@@ -295,6 +443,13 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         change(&mut self.draft).map_err(|error| of_draft(&error))?;
         self.keep_pieces_small().map_err(|error| self.failed(error))
     }
+}
+
+/// Whether a file of an encrypted backup is one of those whose keys come last. The phone's lists are not: they hold the keys, and
+/// it asks for them again and again.
+fn waits_for_keys(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    !name.starts_with(b"Manifest.") && !name.ends_with(b".plist")
 }
 
 fn is_full(error: &HostError) -> bool {
@@ -347,22 +502,30 @@ impl Files for Host<'_, '_, '_, '_> {
         if matches!(self.draft.tree().get(&inside), Some(Found::Directory)) {
             return Err(of_draft(&DraftError::IsADirectory));
         }
-        let backend = self.session.repository().backend();
-        let room_len = match self.options.space.room_len(backend.as_ref()) {
-            Ok(len) => len,
-            Err(error) => return Err(self.failed(HostError::Space(error))),
-        };
+        let waits = self.options.spool.is_some() && waits_for_keys(&inside);
+        let room_len = self.room_len(waits).map_err(|error| self.failed(error))?;
         let sha1 = self.options.with_sha1.then(Sha1::new);
         let observer = self.observer;
         let mut arriving = Arriving { body, sha1, observer, room_len, is_full: false };
-        let outcome = self.feeder.feed((), &mut arriving);
+        let outcome = match waits {
+            true => self.put_by(&inside, &mut arriving),
+            false => self.feeder.feed((), &mut arriving).map_err(HostError::from),
+        };
         let Arriving { sha1, is_full, .. } = arriving;
         match outcome {
             Ok(ReadOutcome::Whole { len }) => {
-                let mtime_secs = self.now();
-                let sha1 = sha1.map(|sha1| sha1.finalize().into());
-                self.status_came |= inside == STATUS;
-                self.waiting.push_back(Waiting { path: inside, mtime_secs, sha1 });
+                if !waits {
+                    let (mtime_secs, mtime_nanos) = (self.now(), 0);
+                    let sha1 = sha1.map(|sha1| sha1.finalize().into());
+                    self.status_came |= inside == STATUS;
+                    self.waiting.push_back(Waiting {
+                        path: inside,
+                        mtime_secs,
+                        mtime_nanos,
+                        sha1,
+                        opened: None,
+                    });
+                }
                 self.options.record.received_len += len;
                 self.unsaved_len += len;
                 self.observer.advance(0, 1);
@@ -378,7 +541,7 @@ impl Files for Host<'_, '_, '_, '_> {
                 };
                 return Err(FileError { kind: FileErrorKind::Io, text });
             }
-            Err(error) => return Err(self.failed(error.into())),
+            Err(error) => return Err(self.failed(error)),
         }
         if self.unsaved_len >= CHECKPOINT_LEN || self.saved.elapsed() >= CHECKPOINT_TIME {
             self.checkpoint().map_err(|error| self.failed(error))?;
@@ -398,14 +561,14 @@ impl Files for Host<'_, '_, '_, '_> {
     fn download(&mut self, path: &DevicePath) -> Result<Box<dyn Read + '_>, FileError> {
         self.drained()?;
         let inside = self.inside(path)?;
-        let content = match self.draft.tree().get(inside) {
+        let node = match self.draft.tree().get(inside) {
             None => return Err(of_draft(&DraftError::NotFound)),
             Some(Found::Directory) => return Err(of_draft(&DraftError::IsADirectory)),
             Some(Found::Link(_)) => return Err(refused("a link is not followed")),
-            Some(Found::File(file)) => file.packed.decode().content,
+            Some(Found::File(file)) => file.packed.decode(),
         };
         self.settle().map_err(|error| self.failed(error))?;
-        Ok(Box::new(StoredReader::new(self.session.repository(), &content)))
+        self.source(&node).map_err(|error| self.failed(error))
     }
 
     fn list(
@@ -458,9 +621,17 @@ impl Files for Host<'_, '_, '_, '_> {
     }
 
     fn free_len(&mut self) -> Result<u64, FileError> {
-        let backend = self.session.repository().backend();
-        let told = self.options.space.told_len(backend.as_ref());
-        told.map_err(|error| self.failed(HostError::Space(error)))
+        let told = match &self.options.spool {
+            None => {
+                let backend = self.session.repository().backend();
+                self.options.space.told_len(backend.as_ref()).map_err(HostError::Space)
+            }
+            Some(spool) => {
+                let free_len = spool.free_len().map_err(HostError::Spool);
+                free_len.map(|free_len| self.options.space.told_of(free_len))
+            }
+        };
+        told.map_err(|error| self.failed(error))
     }
 
     fn purge(&mut self, wanted_len: u64) -> Result<u64, FileError> {

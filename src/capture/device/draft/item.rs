@@ -6,6 +6,8 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 
+use zeroize::Zeroize;
+
 use super::file::PackedFile;
 use super::tree::DraftError;
 use crate::capture::device::files::PATH_LEN_MAX;
@@ -99,8 +101,15 @@ pub struct FoundLink<'a> {
     pub target: &'a [u8],
 }
 
-/// Path and what stands there: length of the path (2), path, what (1), and what is known of it.
+/// Path and what stands there: length of the path (2), path, what (1), and what is known of it. Wiped when dropped: that may be
+/// the key of a file.
 pub(super) struct Item(Box<[u8]>);
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl Item {
     pub(super) fn new(path: DraftPath<'_>, found: Found<'_>) -> Self {
