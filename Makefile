@@ -8,7 +8,7 @@ CARGO := scripts/cargo.sh
 .PHONY: help demo test interop interop-device soak bench fuzz check fmt clippy doc deny setup fetch
 
 help:
-	@echo "make demo     four weeks of a generated phone: saved, listed, verified, restored, compared"
+	@echo "make demo     four weeks of a scripted iPhone: backed up, listed, verified, restored to another one and to a folder, compared"
 	@echo "make test     all tests, offline"
 	@echo "make interop  other programs' parsers and the Python reader on what russet restored and stored,"
 	@echo "              real clients on the scripted phone"

@@ -20,7 +20,7 @@ pub(crate) const UDID: &str = "00008110-0001A2B3C4D5E6F7";
 pub(crate) const DATE: u64 = 1_767_486_030;
 /// A week, in seconds.
 pub(crate) const WEEK: u64 = 7 * 86_400;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A repository whose password costs nothing to try, and folders beside it.
 pub(crate) struct TestRepository {

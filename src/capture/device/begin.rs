@@ -14,7 +14,6 @@ use super::spool::Spool;
 use crate::observe::Observer;
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::Verdict;
-use crate::snapshot::walk::BlobWalk;
 
 /// After so many failures of the phone on one draft it is begun anew.
 const FAILURE_COUNT_MAX: u32 = 2;
@@ -147,20 +146,17 @@ fn load_base(
     observer: &dyn Observer,
 ) -> (Option<Base>, Draft) {
     let base = Base { snapshot: snapshot.id, tree: snapshot.record.tree };
-    let loaded = record::over_base(repository, Some(&base));
-    let why = match loaded {
-        Ok(draft) => match absent_count(repository, &base) {
-            0 => {
-                if snapshot.record.kind == "folder" {
-                    observer.remark(&format!(
-                        "this phone was never backed up here: what changed since the imported backup {} is asked for",
-                        snapshot.short_id()
-                    ));
-                }
-                return (Some(base), draft);
+    let why = match record::over_checked_base(repository, &base) {
+        Ok((draft, 0)) => {
+            if snapshot.record.kind == "folder" {
+                observer.remark(&format!(
+                    "this phone was never backed up here: what changed since the imported backup {} is asked for",
+                    snapshot.short_id()
+                ));
             }
-            count => format!("{count} pieces of it are missing"),
-        },
+            return (Some(base), draft);
+        }
+        Ok((_, absent_count)) => format!("{absent_count} pieces of it are missing"),
         Err(error) => error.to_string(),
     };
     observer.remark(&format!(
@@ -168,17 +164,4 @@ fn load_base(
         snapshot.short_id()
     ));
     (None, Draft::over(DraftTree::new()))
-}
-
-/// How many blobs of a base are in no listed pack.
-fn absent_count(repository: &Repository, base: &Base) -> usize {
-    let mut walk = BlobWalk::default();
-    let mut count = 0;
-    walk.add(repository, base.tree, &mut |_| count += 1);
-    let ids: Vec<_> = walk.data.into_iter().collect();
-    for batch in ids.chunks(4096) {
-        // An index that cannot be asked knows of nothing.
-        count += repository.absent(batch).map_or(batch.len(), |absent| absent.len());
-    }
-    count
 }

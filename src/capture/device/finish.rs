@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use russet_store::session::Session;
 
 use super::arrange::{Arranging, RowsRead, StoredItem};
-use super::draft::{Draft, Found};
+use super::draft::{Draft, Found, FoundFile, FoundLink};
 use super::host::{Host, HostError, SCRATCH};
 use super::take::Taken;
 use crate::apple::{ManifestPages, PageSource, Row, Status};
@@ -83,8 +83,12 @@ fn arrange(
         [a, b, c, d, e, f, g, h]
     };
     let stored = draft.tree().all().filter(|(path, _)| !is_scratch(path));
-    let items = stored.map(|(path, found)| item(path, &found, date));
-    let mut arranging = Arranging::new(items, &mark);
+    let items = stored.map(|(path, found)| item(path, &found));
+    let fresh = |path: &[u8]| match draft.tree().get(path) {
+        Some(Found::File(file)) => file.packed.sha1(),
+        Some(Found::Directory | Found::Link(_)) | None => None,
+    };
+    let mut arranging = Arranging::new(items, &fresh, &mark);
     let read = each_row(draft, session, &mut |row| arranging.row(row));
     let (rows, lack) = match read {
         Ok(()) => (RowsRead::All, None),
@@ -95,20 +99,22 @@ fn arrange(
     let mut builder = TreeBuilder::new(session);
     let mut opened_count = 0;
     for item in arranged.items() {
-        let what = match draft.tree().get(item.stored_path) {
-            Some(Found::File(file)) => {
-                opened_count += u64::from(file.packed.is_opened());
-                What::File(file.packed.decode().content)
+        let (what, mtime_secs, mtime_nanos) = match draft.tree().get(item.stored_path) {
+            Some(Found::File(FoundFile { packed, .. })) => {
+                opened_count += u64::from(packed.is_opened());
+                (What::File(packed.decode().content), packed.mtime_secs(), packed.mtime_nanos())
             }
-            Some(Found::Link(link)) => What::Link { target: link.target.to_vec() },
-            Some(Found::Directory) | None => What::Directory,
+            Some(Found::Link(FoundLink { mtime_secs, mtime_nanos, target })) => {
+                (What::Link { target: target.to_vec() }, mtime_secs, mtime_nanos)
+            }
+            Some(Found::Directory) | None => (What::Directory, date, 0),
         };
         builder.push(&Entry {
             domain: item.domain.to_vec(),
             relative_path: item.relative_path.to_vec(),
             stored_path: item.stored_path.to_vec(),
-            mtime_secs: item.mtime_secs,
-            mtime_nanos: item.mtime_nanos,
+            mtime_secs,
+            mtime_nanos,
             row: item.row,
             what,
         })?;
@@ -148,31 +154,13 @@ fn is_scratch(path: &[u8]) -> bool {
     first == Some(b"Snapshot") || first == Some(SCRATCH)
 }
 
-fn item<'a>(path: &'a [u8], found: &Found<'_>, date: i64) -> StoredItem<'a> {
-    let mut item = StoredItem {
-        path,
-        kind: ItemKind::Directory,
-        len: 0,
-        mtime_secs: date,
-        mtime_nanos: 0,
-        index: 0,
-        fresh_sha1: None,
+fn item<'a>(path: &'a [u8], found: &Found<'_>) -> StoredItem<'a> {
+    let (kind, len) = match found {
+        Found::Directory => (ItemKind::Directory, 0),
+        Found::File(file) => (ItemKind::File, file.packed.len()),
+        Found::Link(_) => (ItemKind::Link, 0),
     };
-    match found {
-        Found::Directory => {}
-        Found::File(file) => {
-            item.kind = ItemKind::File;
-            item.len = file.packed.len();
-            (item.mtime_secs, item.mtime_nanos) =
-                (file.packed.mtime_secs(), file.packed.mtime_nanos());
-            item.fresh_sha1 = file.packed.sha1();
-        }
-        Found::Link(link) => {
-            item.kind = ItemKind::Link;
-            (item.mtime_secs, item.mtime_nanos) = (link.mtime_secs, link.mtime_nanos);
-        }
-    }
-    item
+    StoredItem { path, kind, len }
 }
 
 /// Hands every row of Manifest.db on. The error says why not all of them came.

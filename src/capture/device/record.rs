@@ -12,8 +12,11 @@ use zeroize::Zeroizing;
 use super::draft::{Draft, DraftError, DraftTree, Edit, JournalError, PackedFile, journal};
 use super::spool::{SpoolError, SpoolRecord};
 use crate::snapshot::record::Device;
-use crate::snapshot::walk::{BlobWalk, TreeError};
-use crate::snapshot::{Entry, TreeWalk};
+use crate::snapshot::walk::{BlobWalk, TreeError, visit_chunks};
+use crate::snapshot::{Entry, TreeWalk, What};
+
+/// Ids that are looked up together: enough that neighbours in the index are among them.
+const BATCH_COUNT: usize = 16 << 10;
 
 /// Most files that a record names of those the phone could not read.
 pub const FAILED_COUNT_MAX: usize = 200;
@@ -141,13 +144,50 @@ pub fn over_base(repository: &Repository, base: Option<&Base>) -> Result<Draft, 
     let mut tree = DraftTree::new();
     if let Some(base) = base {
         for entry in TreeWalk::new(repository, base.tree) {
-            let entry: Entry = entry?;
-            if is_shown(&entry.stored_path) {
-                tree.insert_base(&entry)?;
-            }
+            show(&mut tree, &entry?)?;
         }
     }
     Ok(Draft::over(tree))
+}
+
+/// The same, and how many pieces of the base's files are in no listed pack, in one walk over the base.
+///
+/// # Errors
+/// A part of the base cannot be read: such a base is not used at all.
+pub fn over_checked_base(
+    repository: &Repository,
+    base: &Base,
+) -> Result<(Draft, usize), DraftLoadError> {
+    let mut tree = DraftTree::new();
+    let (mut pieces, mut absent_count) = (Vec::with_capacity(BATCH_COUNT), 0);
+    let mut ask = |pieces: &mut Vec<BlobId>| {
+        pieces.sort_unstable();
+        pieces.dedup();
+        // An index that cannot be asked knows of nothing.
+        absent_count += repository.absent(pieces).map_or(pieces.len(), |absent| absent.len());
+        pieces.clear();
+    };
+    for entry in TreeWalk::new(repository, base.tree) {
+        let entry = entry?;
+        show(&mut tree, &entry)?;
+        let What::File(content) = &entry.what else { continue };
+        visit_chunks(repository, content, &mut |id, blob_type| {
+            // A list was read to get here.
+            if blob_type == BlobType::Data {
+                pieces.push(id);
+                if pieces.len() == BATCH_COUNT {
+                    ask(&mut pieces);
+                }
+            }
+            Ok::<_, DraftLoadError>(())
+        })?;
+    }
+    ask(&mut pieces);
+    Ok((Draft::over(tree), absent_count))
+}
+
+fn show(tree: &mut DraftTree, entry: &Entry) -> Result<(), DraftError> {
+    if is_shown(&entry.stored_path) { tree.insert_base(entry) } else { Ok(()) }
 }
 
 /// A draft as its newest checkpoint left it.

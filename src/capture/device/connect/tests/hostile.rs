@@ -37,7 +37,7 @@ fn dictionary(body: &str) -> Vec<u8> {
 fn fails_soon(muxer: &Muxer) -> ConnectError {
     let since = Instant::now();
     let error = muxer.list().unwrap_err();
-    assert!(since.elapsed() < Duration::from_secs(5), "{error}");
+    assert!(since.elapsed() < Duration::from_secs(40), "{error}");
     error
 }
 
@@ -57,7 +57,7 @@ fn a_daemon_that_never_answers_is_given_up() {
 fn a_daemon_that_never_answers_is_left_when_told_to_stop() {
     let since = Instant::now();
     let stop: Stop = Arc::new(move || since.elapsed() > Duration::from_millis(50));
-    let muxer = daemon(Vec::new(), true).with_idle(Duration::from_secs(60)).with_stop(stop);
+    let muxer = daemon(Vec::new(), true).with_idle(Duration::from_secs(600)).with_stop(stop);
     assert!(matches!(fails_soon(&muxer), ConnectError::Stopped));
 }
 
@@ -172,7 +172,7 @@ fn try_pair(answers: Vec<Vec<u8>>) -> ConnectError {
         std::ops::ControlFlow::Continue(())
     })
     .unwrap_err();
-    assert!(since.elapsed() < Duration::from_secs(20), "{error}");
+    assert!(since.elapsed() < Duration::from_secs(40), "{error}");
     error
 }
 
@@ -233,7 +233,7 @@ fn media_error(magic: &[u8; 8], words: [u64; 4], rest: &[u8]) -> ConnectError {
     let (muxer, attached) = phone(vec![answer]);
     let since = Instant::now();
     let error = Media::over(muxer.connect(&attached, 5).unwrap()).read_file("/x", 9).unwrap_err();
-    assert!(since.elapsed() < Duration::from_secs(5), "{error}");
+    assert!(since.elapsed() < Duration::from_secs(40), "{error}");
     error
 }
 
