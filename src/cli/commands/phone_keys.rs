@@ -15,6 +15,9 @@ use crate::ops::phone_keys::{Answer, Ask, Asked, PhoneKeys, Unopened};
 /// Asks on the terminal; nobody answers where there is none.
 pub(super) fn asker<'a>(context: &'a Context) -> impl Fn(Asked<'_>) -> Answer + Sync + 'a {
     |asked| {
+        if !secret::is_terminal() {
+            return Answer::Nobody;
+        }
         context.progress.clear();
         let prompt = match asked {
             Asked::First(device) => format!(
@@ -26,10 +29,10 @@ pub(super) fn asker<'a>(context: &'a Context) -> impl Fn(Asked<'_>) -> Answer + 
                 format!("iPhone backup password of {} (empty: stop here)", plain(device))
             }
         };
-        match (secret::is_terminal(), secret::ask_for_phone(&prompt)) {
-            (false, _) | (true, Err(_)) => Answer::Nobody,
-            (true, Ok(None)) => Answer::Decline,
-            (true, Ok(Some(password))) => Answer::Password(password),
+        match secret::ask_for_phone(&prompt) {
+            Err(_) => Answer::Nobody,
+            Ok(None) => Answer::Decline,
+            Ok(Some(password)) => Answer::Password(password),
         }
     }
 }
