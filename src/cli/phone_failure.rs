@@ -5,10 +5,12 @@
 use super::failure::{Failure, code};
 use crate::capture::device::connect::ConnectError;
 use crate::capture::device::host::HostError;
+use crate::capture::device::reopen::ReopenError as TreeError;
 use crate::capture::device::spool::SpoolError;
 use crate::capture::device::take::{TakeError, Unreadable};
 use crate::capture::device::{LinkError, finish::FinishError};
 use crate::ops::backup::BackupError;
+use crate::ops::reopen::ReopenError;
 use crate::pipeline::IngestError;
 use crate::snapshot::tree::BuildError;
 
@@ -99,6 +101,25 @@ impl From<BackupError> for Failure {
             }
             BackupError::Repository(error) => error.into(),
             BackupError::Commit(error) => error.into(),
+            other => Self::of(code::FAILED, &other),
+        }
+    }
+}
+
+impl From<ReopenError> for Failure {
+    fn from(error: ReopenError) -> Self {
+        match error {
+            ReopenError::Tree(TreeError::Locked(_)) => Self::of(code::PHONE_PASSWORD, &error).next(
+                "the snapshot stays as it is; it is the password of the backup's day that counts, not today's",
+            ),
+            ReopenError::Tree(TreeError::Host(error)) => error.into(),
+            ReopenError::Ingest(IngestError::Session(error)) | ReopenError::Session(error) => {
+                error.into()
+            }
+            ReopenError::Commit(error) => error.into(),
+            ReopenError::Forget(error) => error.into(),
+            ReopenError::Repository(error) => error.into(),
+            ReopenError::Stopped => Self::interrupted(),
             other => Self::of(code::FAILED, &other),
         }
     }

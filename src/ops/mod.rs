@@ -17,6 +17,7 @@ pub mod open;
 pub mod phone_keys;
 pub mod phone_password;
 pub mod phones;
+pub mod reopen;
 pub mod restore;
 pub mod restore_phone;
 pub mod verify;

@@ -111,20 +111,7 @@ fn fresh(
         let _ = draft.remove(STATUS);
     }
     let now = i64::try_from(repository.ambient().now_secs()).unwrap_or(i64::MAX);
-    let record = DraftRecord {
-        v: 1,
-        udid: udid.to_owned(),
-        base,
-        edits: Vec::new(),
-        started: now,
-        saved: now,
-        received_len: 0,
-        failure_count: 0,
-        failed: Vec::new(),
-        spool: None,
-        received: None,
-        russet: env!("CARGO_PKG_VERSION").to_owned(),
-    };
+    let record = DraftRecord::new(udid, base, now);
     Ok(Begun { id: repository.new_draft()?, record, draft, is_resumed: false, spool: None })
 }
 

@@ -111,7 +111,7 @@ pub fn change_password<'s, 'r, S: Read + Write>(
     let received_len = begun.record.received_len;
     let options = HostOptions {
         udid,
-        id: begun.id,
+        id: Some(begun.id),
         record: begun.record,
         space: Space::new(0, None),
         with_sha1: false,

@@ -62,27 +62,43 @@ pub(super) fn finish(
     host.checkpoint()?;
     let received_len = host.record().received_len;
     let draft = host.draft()?;
-    let taken = arrange(draft, session, date.unwrap_or(0), is_encrypted == Some(true), lost)?;
-    let (root, arranged) = taken;
+    let layout = Layout {
+        is_kept: &|path, _| !is_scratch(path),
+        directory_time: &|_| (date.unwrap_or(0), 0),
+        has_root: false,
+    };
+    let arranged = arrange(draft, session, &layout, is_encrypted == Some(true), lost)?;
     for problem in &arranged.problems {
         observer.problem(&problem.path, &problem.why);
     }
-    Ok(Taken { root, is_encrypted, status, received_len, ..arranged })
+    Ok(Taken { is_encrypted, status, received_len, ..arranged })
 }
 
-fn arrange(
+/// What of a draft is in its tree beside its files.
+pub(super) struct Layout<'a> {
+    /// Whether what stands at a path is.
+    pub(super) is_kept: &'a dyn Fn(&[u8], &Found<'_>) -> bool,
+    /// When a directory was changed: seconds and nanoseconds.
+    pub(super) directory_time: &'a dyn Fn(&[u8]) -> (i64, u32),
+    /// Whether the folder of the backup itself is.
+    pub(super) has_root: bool,
+}
+
+pub(super) fn arrange(
     draft: &Draft,
     session: &Session<'_>,
-    date: i64,
+    layout: &Layout<'_>,
     is_encrypted: bool,
     lost: Vec<Problem>,
-) -> Result<(russet_store::ids::BlobId, Taken), FinishError> {
+) -> Result<Taken, FinishError> {
     let repository = session.repository();
     let mark = |flags: i64, blob: &[u8]| {
         let [a, b, c, d, e, f, g, h, ..] = repository.id_keys().row(&[&flags.to_le_bytes(), blob]);
         [a, b, c, d, e, f, g, h]
     };
-    let stored = draft.tree().all().filter(|(path, _)| !is_scratch(path));
+    let root = layout.has_root.then_some((&b""[..], Found::Directory));
+    let all = draft.tree().all().chain(root);
+    let stored = all.filter(|(path, found)| (layout.is_kept)(path, found));
     let items = stored.map(|(path, found)| item(path, &found));
     let fresh = |path: &[u8]| match draft.tree().get(path) {
         Some(Found::File(file)) => file.packed.sha1(),
@@ -107,7 +123,10 @@ fn arrange(
             Some(Found::Link(FoundLink { mtime_secs, mtime_nanos, target })) => {
                 (What::Link { target: target.to_vec() }, mtime_secs, mtime_nanos)
             }
-            Some(Found::Directory) | None => (What::Directory, date, 0),
+            Some(Found::Directory) | None => {
+                let (mtime_secs, mtime_nanos) = (layout.directory_time)(item.stored_path);
+                (What::Directory, mtime_secs, mtime_nanos)
+            }
         };
         builder.push(&Entry {
             domain: item.domain.to_vec(),
@@ -135,7 +154,7 @@ fn arrange(
     };
     let counts = Counts { opened: opened_count, ..arranged.counts };
     let status = Status::default();
-    let taken = Taken {
+    Ok(Taken {
         root,
         counts,
         verdict,
@@ -145,8 +164,7 @@ fn arrange(
         is_encrypted: None,
         received_len: 0,
         kept_count: 0,
-    };
-    Ok((root, taken))
+    })
 }
 
 fn is_scratch(path: &[u8]) -> bool {

@@ -16,6 +16,7 @@ pub mod host;
 pub mod link;
 pub mod open_files;
 pub mod record;
+pub mod reopen;
 pub mod restore_apps;
 pub mod shown;
 pub mod space;

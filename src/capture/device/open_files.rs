@@ -8,7 +8,7 @@ use russet_store::session::Session;
 
 use super::draft::{Found, FoundFile};
 use super::finish::each_row;
-use super::host::{Host, HostError, Restored, SCRATCH};
+use super::host::{Host, HostError, Restored};
 use crate::apple::{
     BackupKeys, FileKey, KeybagError, LockedKeys, Passwords, RootFile, UnlockError, WrongPassword,
 };
@@ -98,9 +98,6 @@ pub(super) fn open_files(
     if keys.is_none() && host.spool().is_none() {
         return Ok(OpenedFiles::default());
     }
-    // No snapshot holds them.
-    host.take_away(b"Snapshot")?;
-    host.take_away(SCRATCH)?;
     let (keys, done) = (FileKeys::new(keys), OpenedFiles::default());
     let mut work = Work { host, keys, done, observer, stop, segment: None, unsaved_len: 0 };
     work.list(session)?;

@@ -66,6 +66,27 @@ pub struct DraftRecord {
     pub russet: String,
 }
 
+impl DraftRecord {
+    /// Of a draft in which nothing was done yet.
+    #[must_use]
+    pub fn new(udid: &str, base: Option<Base>, now: i64) -> Self {
+        Self {
+            v: 1,
+            udid: udid.to_owned(),
+            base,
+            edits: Vec::new(),
+            started: now,
+            saved: now,
+            received_len: 0,
+            failure_count: 0,
+            failed: Vec::new(),
+            spool: None,
+            received: None,
+            russet: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
 /// What a record of a snapshot says of its phone; with it the draft becomes one, though the phone is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {

@@ -12,7 +12,7 @@ use russet_store::session::Session;
 use super::begin::Begun;
 use super::connect::is_stopped;
 use super::finish::{FinishError, finish};
-use super::host::{Host, HostError, HostOptions};
+use super::host::{Host, HostError, HostOptions, SCRATCH};
 use super::link::{Ended, Link, LinkError, Told};
 use super::open_files::open_files;
 use super::record::{DraftLoadError, FAILED_COUNT_MAX, Received};
@@ -206,11 +206,12 @@ pub fn take<'s, 'r, S: Read + Write>(
     } else {
         begun.draft.tree().counts().len
     };
+    let id = begun.id;
     let failed_before = begun.record.failed.clone();
     let is_resumed = begun.is_resumed;
     let options = HostOptions {
         udid: wish.udid,
-        id: begun.id,
+        id: Some(begun.id),
         record: begun.record,
         space: Space::new(known_len, wish.capacity_len),
         with_sha1: !wish.is_encrypted,
@@ -234,7 +235,7 @@ pub fn take<'s, 'r, S: Read + Write>(
         Ok(status) => {
             receive(&mut host, wish, &status)?;
             let (options, draft) = host.into_parts();
-            let HostOptions { id, record, spool, .. } = options;
+            let HostOptions { record, spool, .. } = options;
             Ok(Begun { id, record, draft, is_resumed, spool })
         }
         Err(error) => {
@@ -274,7 +275,7 @@ pub fn complete<'s, 'r>(
     let udid = begun.record.udid.clone();
     let options = HostOptions {
         udid: &udid,
-        id: begun.id,
+        id: Some(begun.id),
         record: begun.record,
         space: Space::default(),
         with_sha1: false,
@@ -288,6 +289,9 @@ pub fn complete<'s, 'r>(
         Some(bytes) => unlock(&bytes)?,
         None => None,
     };
+    // No snapshot holds them, and nobody asks for them any more.
+    host.take_away(b"Snapshot")?;
+    host.take_away(SCRATCH)?;
     match open_files(&mut host, session, keys.as_deref(), observer, stop) {
         Ok(opened) => {
             let kept_count = opened.kept.total();

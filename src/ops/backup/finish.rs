@@ -198,6 +198,7 @@ fn describe(
         problem_count: taken.problem_count,
         counts: taken.counts,
         parent: None,
+        supersedes: None,
         link: repository.next_link(WriterId::decode([0; 16])),
         russet: env!("CARGO_PKG_VERSION").to_owned(),
     }

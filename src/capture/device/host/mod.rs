@@ -92,8 +92,8 @@ struct Waiting {
 pub struct HostOptions<'h> {
     /// The phone's folder: its UDID.
     pub udid: &'h str,
-    /// The draft's id.
-    pub id: DraftId,
+    /// The draft's id; none: it is only in memory, and no checkpoint is written of it.
+    pub id: Option<DraftId>,
     /// The draft's record as far as it goes.
     pub record: DraftRecord,
     /// What the phone is told of free space.
@@ -236,10 +236,11 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         self.take_piece()?;
         self.session.settle()?;
         self.unsettled = false;
+        let Some(id) = self.options.id else { return Ok(()) };
         let repository = self.session.repository();
         self.options.record.saved = self.now();
         let content = Zeroizing::new(serde_json::to_vec(&self.options.record)?);
-        repository.put_checkpoint(self.options.id, &content)?;
+        repository.put_checkpoint(id, &content)?;
         (self.unsaved_len, self.saved, self.status_came) = (0, Instant::now(), false);
         Ok(())
     }
@@ -285,7 +286,9 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
     }
 
     fn take_piece(&mut self) -> Result<(), HostError> {
-        if self.draft.edits_len() > 0 {
+        if self.draft.edits_len() > 0 && self.options.id.is_none() {
+            drop(Zeroizing::new(self.draft.take_edits()));
+        } else if self.draft.edits_len() > 0 {
             let piece = self.session.put(BlobType::Tree, self.draft.take_edits())?;
             self.options.record.edits.push(piece);
             self.unsettled = true;
