@@ -71,6 +71,8 @@ pub struct Script {
     pub silent_reboot: bool,
     /// Find My is on: restores are refused.
     pub find_my: bool,
+    /// Bytes that hosts are told are in use on the phone.
+    pub used_len: Option<u64>,
 }
 
 /// How the phone is attached.
@@ -131,6 +133,7 @@ impl Default for Script {
             cut_after_downloads: None,
             silent_reboot: false,
             find_my: false,
+            used_len: None,
         }
     }
 }

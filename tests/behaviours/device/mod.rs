@@ -7,6 +7,7 @@ mod cuts;
 mod errors;
 mod kills;
 mod middle;
+mod opened;
 mod pairing;
 mod several;
 mod truth;
