@@ -4,6 +4,7 @@
 //! pass a test. Does not carry out what it names.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Faults and habits.
 #[derive(Clone, Debug, Deserialize)]
@@ -73,6 +74,10 @@ pub struct Script {
     pub find_my: bool,
     /// A backup begins with a fixed list of questions, whose answers are in the journal; less those that are named here.
     pub survey: Option<Vec<String>>,
+    /// Requests of a host (`Backup`, `Restore`, `ChangePassword`) that end with an error of this number before anything is done.
+    pub ends_with: BTreeMap<String, i64>,
+    /// The phone says nothing more once it was asked for a backup (`asked`), or has told this SnapshotState.
+    pub silent_at: Option<String>,
 }
 
 /// How the phone is attached.
@@ -134,6 +139,8 @@ impl Default for Script {
             silent_reboot: false,
             find_my: false,
             survey: None,
+            ends_with: BTreeMap::new(),
+            silent_at: None,
         }
     }
 }

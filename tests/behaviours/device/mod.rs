@@ -5,10 +5,12 @@
 
 mod cuts;
 mod errors;
+mod images;
 mod kills;
 mod middle;
 mod pairing;
 mod several;
+mod symptoms;
 mod truth;
 mod weeks;
 
