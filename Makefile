@@ -39,6 +39,7 @@ interop: fetch
 	@interop/device/pymobiledevice3.sh
 	@interop/device/differential.sh
 	@interop/device/fresh_keys.sh
+	@interop/device/answers.sh
 	@interop/device/restored_by_russet.sh
 
 interop-device: fetch
@@ -47,6 +48,7 @@ interop-device: fetch
 	interop/device/pymobiledevice3.sh
 	interop/device/differential.sh
 	interop/device/fresh_keys.sh
+	interop/device/answers.sh
 	interop/device/restored_by_russet.sh
 
 soak: fetch
@@ -57,6 +59,7 @@ soak: fetch
 
 bench: fetch
 	@scripts/bench.sh
+	@scripts/bench_device.sh
 
 fuzz: setup
 	@scripts/fuzz.sh

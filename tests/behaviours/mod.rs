@@ -10,6 +10,8 @@ mod damage;
 mod device;
 #[cfg(unix)]
 mod device_restore;
+#[cfg(target_os = "linux")]
+mod device_scale;
 mod drive;
 mod encrypted;
 mod extract;

@@ -91,7 +91,7 @@ fn arrange(
         Some(Found::File(file)) => file.packed.sha1(),
         Some(Found::Directory | Found::Link(_)) | None => None,
     };
-    let mut arranging = Arranging::new(items, &fresh, &mark);
+    let mut arranging = Arranging::new(draft.tree().item_count(), items, &fresh, &mark);
     let (rows, lack) = match read_rows(draft, session, &mut arranging) {
         Ok(()) => (RowsRead::All, None),
         Err(_) if is_encrypted => (RowsRead::No, None),

@@ -27,6 +27,8 @@ use crate::snapshot::tree::{BuildError, fold_ids};
 
 /// At most so much is received between two checkpoints.
 const CHECKPOINT_LEN: u64 = 4 << 30;
+/// And at most so many files: what is known of each is held until it stands in an index segment.
+const CHECKPOINT_COUNT: u64 = 250_000;
 /// And at most so much time passes while files come.
 const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
 /// Edits go into the repository in pieces of about this length.
@@ -68,6 +70,13 @@ pub enum HostError {
     Full,
 }
 
+/// Whether to wait for chunks that are on their way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Yes,
+    No,
+}
+
 /// A file that came whole and whose chunks are on their way.
 struct Waiting {
     path: Vec<u8>,
@@ -100,6 +109,7 @@ pub struct Host<'h, 'f, 's, 'r> {
     /// Bytes of files that came and may not be in a listed pack yet.
     unsettled: bool,
     unsaved_len: u64,
+    unsaved_count: u64,
     saved: Instant,
     status_came: bool,
     failure: Option<HostError>,
@@ -123,6 +133,7 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
             waiting: VecDeque::new(),
             unsettled: false,
             unsaved_len: 0,
+            unsaved_count: 0,
             saved: Instant::now(),
             status_came: false,
             failure: None,
@@ -209,7 +220,8 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         self.options.record.saved = self.now();
         let content = serde_json::to_vec(&self.options.record)?;
         repository.put_checkpoint(self.options.id, &content)?;
-        (self.unsaved_len, self.saved, self.status_came) = (0, Instant::now(), false);
+        (self.unsaved_len, self.unsaved_count) = (0, 0);
+        (self.saved, self.status_came) = (Instant::now(), false);
         Ok(())
     }
 
@@ -227,7 +239,14 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
 
     /// Waits for what is on its way, and lets it stand in the draft.
     fn drain(&mut self) -> Result<(), HostError> {
-        while let Some(done) = self.feeder.finished(!self.waiting.is_empty())? {
+        self.collect(Wait::Yes)
+    }
+
+    /// Lets what has arrived stand in the draft.
+    fn collect(&mut self, wait: Wait) -> Result<(), HostError> {
+        while let Some(done) =
+            self.feeder.finished(wait == Wait::Yes && !self.waiting.is_empty())?
+        {
             // Files come back in the order in which they were fed, and one that failed never does.
             let Some(file) = self.waiting.pop_front() else { break };
             let content = fold_ids(self.session, done.len, done.hash, done.ids)?;
@@ -365,6 +384,7 @@ impl Files for Host<'_, '_, '_, '_> {
                 self.waiting.push_back(Waiting { path: inside, mtime_secs, sha1 });
                 self.options.record.received_len += len;
                 self.unsaved_len += len;
+                self.unsaved_count += 1;
                 self.observer.advance(0, 1);
             }
             Ok(ReadOutcome::Failed(_)) if is_full => {
@@ -380,7 +400,12 @@ impl Files for Host<'_, '_, '_, '_> {
             }
             Err(error) => return Err(self.failed(error.into())),
         }
-        if self.unsaved_len >= CHECKPOINT_LEN || self.saved.elapsed() >= CHECKPOINT_TIME {
+        // Else a phone of tiny files would have all of them wait for the end of its upload.
+        self.collect(Wait::No).map_err(|error| self.failed(error))?;
+        if self.unsaved_len >= CHECKPOINT_LEN
+            || self.unsaved_count >= CHECKPOINT_COUNT
+            || self.saved.elapsed() >= CHECKPOINT_TIME
+        {
             self.checkpoint().map_err(|error| self.failed(error))?;
         }
         Ok(())
