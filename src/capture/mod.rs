@@ -8,6 +8,7 @@ pub mod device;
 mod digests;
 mod file_keys;
 pub mod folder;
+mod opener;
 pub mod stored;
 
 pub use catalogue::{ItemKind, RowMark};

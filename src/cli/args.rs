@@ -71,6 +71,8 @@ pub(super) enum Command {
     Init(Init),
     /// Back up the connected iPhone into a new snapshot
     Backup(Backup),
+    /// Open with the iPhone backup password what was stored as an iPhone encrypted it, and finish backups that wait for it
+    Reopen(Reopen),
     /// List connected iPhones
     Devices(Devices),
     /// Let an iPhone trust this computer
@@ -149,6 +151,8 @@ pub(super) struct Backup {
     /// Begin anew instead of going on with an interrupted backup
     #[arg(long)]
     pub(super) restart: bool,
+    #[command(flatten)]
+    pub(super) opening: Opening,
     /// How long to wait for the iPhone to be connected, as 30s, 10m or 1h
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = super::format::parse_time)]
     pub(super) wait_for_device: std::time::Duration,
@@ -164,6 +168,33 @@ pub(super) struct Backup {
     /// Only tell which iPhones would be backed up
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
+}
+
+/// What opens encrypted backups of iPhones.
+#[derive(Debug, Args)]
+pub(super) struct Opening {
+    /// File that holds the iPhone backup password (its last line end is dropped); several are tried in turn.
+    /// RUSSET_PHONE_PASSWORD_FILE names one too
+    #[arg(long, value_name = "FILE")]
+    pub(super) phone_password_file: Vec<PathBuf>,
+    /// Without a password that opens them: store encrypted backups as they are. Whatever changes is stored whole then
+    #[arg(long)]
+    pub(super) store_encrypted: bool,
+    /// Folder in which what an encrypted iPhone sends waits, sealed, until its keys come; none: beside the repository
+    #[arg(long, value_name = "DIR")]
+    pub(super) spool: Option<PathBuf>,
+    /// Bytes of files in a segment of the spool
+    #[arg(long, value_name = "LEN", hide = true)]
+    pub(super) spool_segment_len: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reopen {
+    /// Snapshots; none: all that are stored as an iPhone encrypted them
+    #[arg(value_name = "SNAP")]
+    pub(super) snapshots: Vec<String>,
+    #[command(flatten)]
+    pub(super) opening: Opening,
 }
 
 #[derive(Debug, Args)]

@@ -136,6 +136,11 @@ fn answer(question: &str) -> Result<String, Failure> {
     Ok(line)
 }
 
+/// Whether there is somebody to ask.
+pub(super) fn is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
 /// Asks for the password of an encrypted backup; empty: there is none to give. None without a terminal.
 pub(super) fn ask_for_phone(prompt: &str) -> Result<Option<PhonePassword>, Failure> {
     if !io::stdin().is_terminal() {

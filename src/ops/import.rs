@@ -440,6 +440,7 @@ fn describe(
         problem_count: taken.problem_count,
         counts: taken.counts,
         parent: None,
+        supersedes: None,
         link,
         russet: env!("CARGO_PKG_VERSION").to_owned(),
     }

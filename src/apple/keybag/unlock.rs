@@ -48,6 +48,11 @@ impl Passwords {
         self.given_count == 0
     }
 
+    /// One more to try.
+    pub fn add(&mut self, password: PhonePassword) {
+        self.passwords.push(password);
+    }
+
     /// Whether there is none to try.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -10,6 +10,7 @@ use super::connect::same_udid;
 use super::draft::{Draft, DraftTree};
 use super::host::STATUS;
 use super::record::{self, Base, DraftRecord};
+use super::spool::Spool;
 use crate::observe::Observer;
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::Verdict;
@@ -27,6 +28,8 @@ pub struct Begun {
     pub draft: Draft,
     /// Whether an interrupted capture is gone on with.
     pub is_resumed: bool,
+    /// Where what comes waits for its keys: none before somebody makes it.
+    pub spool: Option<Spool>,
 }
 
 /// Finds the draft to go on with, or begins one. Drafts that are of no more use are removed.
@@ -64,7 +67,7 @@ pub fn begin(
                     found.record.failure_count
                 ));
             }
-            repository.remove_draft(found.id)?;
+            record::remove(repository, found.id, &found.record)?;
             continue;
         }
         match record::load(repository, &found.record) {
@@ -72,13 +75,13 @@ pub fn begin(
                 let (id, record) = (found.id, found.record);
                 // One that only a change of the password left is a base, not an interrupted backup.
                 let is_resumed = record.received_len > 0;
-                resumed = Some(Begun { id, record, draft, is_resumed });
+                resumed = Some(Begun { id, record, draft, is_resumed, spool: None });
             }
             Err(error) => {
                 observer.remark(&format!(
                     "an interrupted backup cannot be gone on with and is begun anew: {error}"
                 ));
-                repository.remove_draft(found.id)?;
+                record::remove(repository, found.id, &found.record)?;
             }
         }
     }
@@ -108,19 +111,8 @@ fn fresh(
         let _ = draft.remove(STATUS);
     }
     let now = i64::try_from(repository.ambient().now_secs()).unwrap_or(i64::MAX);
-    let record = DraftRecord {
-        v: 1,
-        udid: udid.to_owned(),
-        base,
-        edits: Vec::new(),
-        started: now,
-        saved: now,
-        received_len: 0,
-        failure_count: 0,
-        failed: Vec::new(),
-        russet: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    Ok(Begun { id: repository.new_draft()?, record, draft, is_resumed: false })
+    let record = DraftRecord::new(udid, base, now);
+    Ok(Begun { id: repository.new_draft()?, record, draft, is_resumed: false, spool: None })
 }
 
 /// The newest complete snapshot that was captured from the phone; only without one, the newest import.

@@ -111,10 +111,12 @@ pub fn change_password<'s, 'r, S: Read + Write>(
     let received_len = begun.record.received_len;
     let options = HostOptions {
         udid,
-        id: begun.id,
+        id: Some(begun.id),
         record: begun.record,
         space: Space::new(0, None),
         with_sha1: false,
+        // Only lists are asked for.
+        spool: None,
     };
     let mut host = Host::new(options, begun.draft, session, feeder, observer);
     let before = state(&mut host)?;

@@ -4,11 +4,14 @@
 //! has everything of the draft that was durable when it was written.
 
 use russet_store::ids::{BlobId, DraftId, RecordId};
-use russet_store::repository::Repository;
+use russet_store::repository::{Repository, RepositoryError};
 use russet_store::seal::BlobType;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use super::draft::{Draft, DraftError, DraftTree, Edit, JournalError, journal};
+use super::draft::{Draft, DraftError, DraftTree, Edit, JournalError, PackedFile, journal};
+use super::spool::{SpoolError, SpoolRecord};
+use crate::snapshot::record::Device;
 use crate::snapshot::walk::{BlobWalk, TreeError, visit_chunks};
 use crate::snapshot::{Entry, TreeWalk, What};
 
@@ -52,9 +55,47 @@ pub struct DraftRecord {
     /// Files that the phone could not read the last time.
     #[serde(default)]
     pub failed: Vec<String>,
+    /// Where files wait for their keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<SpoolRecord>,
+    /// The phone said that it was done, and what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Received>,
     /// Version of the program that wrote it.
     #[serde(default)]
     pub russet: String,
+}
+
+impl DraftRecord {
+    /// Of a draft in which nothing was done yet.
+    #[must_use]
+    pub fn new(udid: &str, base: Option<Base>, now: i64) -> Self {
+        Self {
+            v: 1,
+            udid: udid.to_owned(),
+            base,
+            edits: Vec::new(),
+            started: now,
+            saved: now,
+            received_len: 0,
+            failure_count: 0,
+            failed: Vec::new(),
+            spool: None,
+            received: None,
+            russet: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// What a record of a snapshot says of its phone; with it the draft becomes one, though the phone is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// When the phone was done, Unix seconds.
+    pub at: i64,
+    /// How it was attached: `usb` or `wifi`.
+    pub kind: String,
+    /// The phone.
+    pub device: Device,
 }
 
 /// A draft of the repository whose record can be understood.
@@ -78,6 +119,9 @@ pub enum DraftLoadError {
     /// A piece of the journal cannot be read.
     #[error("its journal cannot be read: {0}")]
     Piece(#[from] russet_store::repository::FetchError),
+    /// What waits for its keys is not there.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// A piece of the journal is damaged.
     #[error("its journal is damaged: {0}")]
     Journal(#[from] JournalError),
@@ -174,9 +218,38 @@ fn show(tree: &mut DraftTree, entry: &Entry) -> Result<(), DraftError> {
 pub fn load(repository: &Repository, record: &DraftRecord) -> Result<Draft, DraftLoadError> {
     let mut draft = over_base(repository, record.base.as_ref())?;
     for id in &record.edits {
-        draft.replay(&repository.blob(id, BlobType::Tree)?)?;
+        draft.replay(&Zeroizing::new(repository.blob(id, BlobType::Tree)?))?;
     }
+    holds(record, &draft)?;
     Ok(draft)
+}
+
+/// Sees that what waits in the spool is there. Of a backup that the phone has finished a part is worth more than nothing.
+fn holds(record: &DraftRecord, draft: &Draft) -> Result<(), SpoolError> {
+    let spooled = |packed: PackedFile<'_>| packed.spooled().map(|at| (at, packed.len()));
+    let mut waiting = draft.tree().files().filter_map(|(_, file)| spooled(file.packed)).peekable();
+    match &record.spool {
+        _ if record.received.is_some() => Ok(()),
+        Some(spool) => spool.holds(waiting),
+        None if waiting.peek().is_none() => Ok(()),
+        None => Err(SpoolError::Sizes),
+    }
+}
+
+/// Removes a draft, and what waits for its keys with it.
+///
+/// # Errors
+/// The draft could not be removed. A spool that could not be is found by the next run.
+pub fn remove(
+    repository: &Repository,
+    id: DraftId,
+    record: &DraftRecord,
+) -> Result<(), RepositoryError> {
+    repository.remove_draft(id)?;
+    if let Some(spool) = &record.spool {
+        let _later = spool.remove();
+    }
+    Ok(())
 }
 
 /// Adds every blob that a draft needs to `walk`. What cannot be read is given to `problem`.
@@ -192,7 +265,7 @@ pub fn mark(
     for id in &record.edits {
         walk.trees.insert(*id);
         let piece = match repository.blob(id, BlobType::Tree) {
-            Ok(piece) => piece,
+            Ok(piece) => Zeroizing::new(piece),
             Err(error) => {
                 problem(error.into());
                 continue;

@@ -16,17 +16,18 @@ use russet_store::session::{Session, SessionError};
 use super::super::catalogue::{ItemKind, file_id_of};
 use super::super::digests::Hashing;
 use super::super::file_keys::FileKeys;
+use super::super::opener::{Fed, KeptCounts, feed_opened, opened_content};
 use super::lock::{Lock, open_file};
 use super::look::BackupFolder;
 use super::names::{bytes_of, path_of};
 use super::plan::{Item, Plan, mtime, shown};
-use crate::apple::{FileKey, OpenedFile, Opening, OpeningError, RootFile, Stored};
+use crate::apple::{FileKey, OpenedFile, OpeningError, RootFile, Stored};
 use crate::observe::{Observer, Phase};
 use crate::pipeline::{Cuts, Done, Feeder, IngestError, ReadOutcome, run};
 use crate::snapshot::record::{Counts, Problem, Verdict};
 use crate::snapshot::tree::{BuildError, fold_ids};
 use crate::snapshot::walk::{TreeError, visit_chunks};
-use crate::snapshot::{Content, Entry, Opened, SealedKey, TreeBuilder, TreeWalk, What};
+use crate::snapshot::{Content, Entry, TreeBuilder, TreeWalk, What};
 
 /// What came of taking a folder.
 #[derive(Debug)]
@@ -73,50 +74,6 @@ struct Tag {
     target: Vec<u8>,
     /// What was read is the plaintext.
     is_opened: bool,
-}
-
-/// Files that stay encrypted although the backup was opened, by what did not fit.
-#[derive(Default)]
-struct KeptCounts {
-    no_key: u64,
-    no_row: u64,
-    length: u64,
-    padding: u64,
-    not_the_same: u64,
-}
-
-impl KeptCounts {
-    fn total(&self) -> u64 {
-        self.no_key + self.no_row + self.length + self.padding + self.not_the_same
-    }
-
-    fn add(&mut self, why: OpeningError) {
-        match why {
-            OpeningError::Length => self.length += 1,
-            OpeningError::Padding => self.padding += 1,
-            OpeningError::NotTheSame => self.not_the_same += 1,
-        }
-    }
-
-    fn remark(&self) -> String {
-        let parts = [
-            (self.no_key, "whose row has no key that opens"),
-            (self.no_row, "that no row names"),
-            (self.length, "whose length no encrypted file has"),
-            (self.padding, "that do not end as encrypted files do"),
-            (self.not_the_same, "that would not come back to the byte"),
-        ];
-        let parts: Vec<String> = parts
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
-        format!(
-            "{} of its files could not be opened and are kept as they are: {}",
-            self.total(),
-            parts.join(", ")
-        )
-    }
 }
 
 /// Files whose bytes are not those that Apple's list has the digest of: damaged before they came here.
@@ -331,19 +288,15 @@ impl<'r> Taking<'_, '_, 'r> {
             return Ok(Some(why));
         }
         let mut source = self.hashing(item, file);
-        let mut opening = Opening::new(&mut source, key, item.len);
         let tag = Tag { at, content: None, target: Vec::new(), is_opened: true };
-        let outcome = feeder.feed(tag, &mut opening)?;
-        let (came, failure) = (opening.stored(), opening.failure());
-        match (outcome, came, failure) {
-            (ReadOutcome::Whole { .. }, Some(stored), _) => {
+        match feed_opened(feeder, tag, &mut source, key, item.len)? {
+            Fed::Opened(stored) => {
                 self.compare_digest(item, source.finish());
                 self.compare(item, file, stored.len);
                 self.stored.insert(at, stored);
             }
-            (ReadOutcome::Failed(_), _, Some(why)) => return Ok(Some(why)),
-            (ReadOutcome::Failed(error), _, None) => self.unread(item, &error),
-            (ReadOutcome::Whole { .. }, None, _) => self.skip(item, "was not read to its end"),
+            Fed::Odd(why) => return Ok(Some(why)),
+            Fed::Unread(error) => self.unread(item, &error),
         }
         Ok(None)
     }
@@ -507,13 +460,11 @@ impl<'r> Taking<'_, '_, 'r> {
             return Ok(Some(fold_ids(self.session, len, hash, ids)?));
         }
         // Without both it was named as not read, and its plaintext must not pass for what is stored.
-        let key = self.key_of(item).map(|key| SealedKey::new(key.as_bytes()));
-        let (Some(stored), Some(key)) = (self.stored.remove(&tag.at), key) else {
+        let (Some(stored), Some(key)) = (self.stored.remove(&tag.at), self.key_of(item)) else {
             return Ok(None);
         };
-        let mut content = fold_ids(self.session, stored.len, stored.hash, ids)?;
-        content.opened = Some(Opened { key, padding: stored.padding });
-        Ok(Some(content))
+        let chunks = fold_ids(self.session, len, hash, ids)?;
+        Ok(Some(opened_content(chunks, &stored, key)))
     }
 
     fn finish(self) -> Result<Taken, TakeError> {

@@ -7,8 +7,10 @@ mod import;
 mod key;
 mod look;
 mod phone;
+mod phone_keys;
 mod phone_password;
 mod remembered;
+mod reopen;
 mod repo;
 mod restore;
 mod restore_phone;
@@ -28,6 +30,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Init(args) => repo::init(context, &args),
         Command::Backup(args) => phone::backup(context, args),
+        Command::Reopen(args) => reopen::reopen(context, &args),
         Command::Devices(args) => phone::devices(context, &args),
         Command::Doctor(args) => doctor::doctor(context, &args),
         Command::Pair(args) => phone::pair(context, &args),

@@ -73,6 +73,8 @@ pub struct Script {
     pub find_my: bool,
     /// A backup begins with a fixed list of questions, whose answers are in the journal; less those that are named here.
     pub survey: Option<Vec<String>>,
+    /// Bytes that hosts are told are in use on the phone.
+    pub used_len: Option<u64>,
 }
 
 /// How the phone is attached.
@@ -134,6 +136,7 @@ impl Default for Script {
             silent_reboot: false,
             find_my: false,
             survey: None,
+            used_len: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 
+use zeroize::Zeroize;
+
 use super::file::PackedFile;
 use super::tree::DraftError;
 use crate::capture::device::files::PATH_LEN_MAX;
@@ -102,8 +104,14 @@ pub struct FoundLink<'a> {
 }
 
 /// Path and what stands there: length of the path and what it is (2), path, and what is known of it. A byte more would cost
-/// sixteen in most allocators for a file that just came, which has 152.
+/// sixteen in most allocators for a file that just came, which has 152. Wiped when dropped: that may be the key of a file.
 pub(super) struct Item(Box<[u8]>);
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl Item {
     pub(super) fn new(path: DraftPath<'_>, found: Found<'_>) -> Self {

@@ -139,7 +139,8 @@ impl DraftTree {
             What::File(content) => {
                 let (content, row) = (content.clone(), entry.row);
                 let file =
-                    FileNode { content, mtime_secs, mtime_nanos, sha1: None, row }.encode()?;
+                    FileNode { content, spooled: None, mtime_secs, mtime_nanos, sha1: None, row }
+                        .encode()?;
                 let packed = PackedFile::split(&file)?.0;
                 self.place(path, Found::File(FoundFile { packed, is_fresh: false }))
             }
