@@ -106,7 +106,8 @@ fn a_new_password_between_weeks(script: &Script) {
     let truth = phone.truth();
     let (old, new) =
         (password_file(&scene, super::super::PHONE_PASSWORD), password_file(&scene, "a new one"));
-    let args = ["phone-password", "change", "--old-password-file", &old, "--new-password-file", &new];
+    let args =
+        ["phone-password", "change", "--old-password-file", &old, "--new-password-file", &new];
     scene.run(&phone.serve(script.clone()), &args).code(0);
     phone.advance();
     // What opened last week does not open this one: that is found out when all is here.
