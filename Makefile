@@ -38,6 +38,8 @@ interop: fetch
 	@interop/device/idevicebackup2.sh
 	@interop/device/pymobiledevice3.sh
 	@interop/device/differential.sh
+	@interop/device/fresh_keys.sh
+	@interop/device/answers.sh
 	@interop/device/restored_by_russet.sh
 
 interop-device: fetch
@@ -45,6 +47,8 @@ interop-device: fetch
 	interop/device/idevicebackup2.sh
 	interop/device/pymobiledevice3.sh
 	interop/device/differential.sh
+	interop/device/fresh_keys.sh
+	interop/device/answers.sh
 	interop/device/restored_by_russet.sh
 
 soak: fetch
@@ -55,6 +59,7 @@ soak: fetch
 
 bench: fetch
 	@scripts/bench.sh
+	@scripts/bench_device.sh
 
 fuzz: setup
 	@scripts/fuzz.sh

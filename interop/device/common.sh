@@ -1,7 +1,7 @@
 # Shared by the scripts beside it, which source it: a scripted phone, and clients with a home of their own.
 #
-# Wants: russet-device and russet-phone in $bin. Gives: $work, phone_start, phone_stop, and the two clients, each under
-# `timeout`, so that a hang is a failure.
+# Wants: russet, russet-device and russet-phone in $bin. Gives: $work, phone_start, phone_stop, the two clients and russet, each
+# under `timeout`, so that a hang is a failure.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 bin=${RUSSET_BIN:-$("$root/scripts/target_dir.sh")/release}
@@ -55,6 +55,19 @@ client() {
         code=$?
         tail -c 2000 "$work/client.log" >&2
         fail "exit code $code: $*"
+    }
+}
+
+# russet on $work/repository, with nothing of the user's own set-up; its output is shown only if it fails.
+echo "a password for interop" > "$work/password"
+russet() {
+    echo "  russet $*" | sed "s|$work/||g"
+    env -u RUSSET_PASSWORD_COMMAND RUSSET_PASSWORD_FILE="$work/password" RUSSET_REPOSITORY="$work/repository" \
+        RUSSET_CACHE_DIR="$work/cache" XDG_CONFIG_HOME="$work/config" XDG_STATE_HOME="$work/state" HOME="$work/home" \
+        timeout 300 "$bin/russet" "$@" > "$work/russet.log" 2>&1 || {
+        code=$?
+        tail -c 2000 "$work/russet.log" >&2
+        fail "exit code $code: russet $*"
     }
 }
 

@@ -3,15 +3,8 @@
 # file by file and byte by byte. Info.plist is each host's own and is compared key by key.
 . "$(dirname -- "$0")/common.sh"
 have_idevice
-password=$work/password
 apple_password=$work/apple-password
-echo "a password for interop" > "$password"
 echo "the phone's own" > "$apple_password"
-
-russet() {
-    RUSSET_PASSWORD_FILE=$password RUSSET_CACHE_DIR=$work/cache XDG_CONFIG_HOME=$work/home XDG_STATE_HOME=$work/home \
-        RUSSET_REPOSITORY=$work/repository HOME=$work/home timeout 300 "$bin/russet" "$@"
-}
 
 # Keys of the two Info.plists ($1 idevicebackup2's, $2 russet's) and their values, against the list in the script.
 same_info() {
@@ -29,7 +22,7 @@ weeks() {
     HOME=$work/home timeout 30 idevicepair pair > /dev/null
     phone_stop
     cp -R "$work/one" "$work/two"
-    russet init > /dev/null 2>&1
+    russet init
     for week in 1 2 3 4; do
         if [ "$week" != 1 ]; then
             for phone in one two; do "$bin/russet-device" advance --state "$work/$phone" > /dev/null; done
@@ -40,13 +33,12 @@ weeks() {
         phone_stop
         phone_start "$work/two"
         udid=$(HOME=$work/home timeout 30 idevice_id -l)
-        echo "  russet backup"
-        russet --yes backup 2> "$work/client.log" > /dev/null || { cat "$work/client.log" >&2; fail "russet backup"; }
+        russet --yes backup
         no_violations
         if [ "$week" != 1 ]; then last_run_is_full false; fi
         phone_stop
         rm -rf "$work/ours"
-        russet restore latest --target "$work/ours" > /dev/null 2>&1
+        russet restore latest --target "$work/ours"
         same_info "$work/theirs/$udid/Info.plist" "$work/ours/$udid/Info.plist"
         diff -r --exclude Info.plist "$work/theirs/$udid" "$work/ours/$udid" || fail "week $week differs"
         (cd "$work/theirs/$udid" && find . | sort) > "$work/theirs.names"
@@ -54,7 +46,7 @@ weeks() {
         diff "$work/theirs.names" "$work/ours.names" || fail "week $week has other names"
         echo "  week $week: $(wc -l < "$work/ours.names") names, all the same"
     done
-    russet verify --read-data > /dev/null 2>&1 || fail "verify"
+    russet verify --read-data
 }
 
 weeks plain

@@ -5,18 +5,7 @@
 # Onto an erased phone, onto one in use with and without removal, unencrypted and encrypted, with the equal options.
 . "$(dirname -- "$0")/common.sh"
 have_idevice
-echo "a password for interop" > "$work/password"
 echo "the-phones-own" > "$work/phone-password"
-russet() {
-    env -u RUSSET_PASSWORD_COMMAND RUSSET_PASSWORD_FILE="$work/password" RUSSET_REPOSITORY="$work/repository" \
-        RUSSET_CACHE_DIR="$work/cache" XDG_CONFIG_HOME="$work/config" XDG_STATE_HOME="$work/state" \
-        timeout 120 "$bin/russet" "$@" > "$work/russet.log" 2>&1 || {
-        code=$?
-        tail -c 2000 "$work/russet.log" >&2
-        fail "exit code $code: russet $*"
-    }
-    echo "  russet $*" | sed "s|$work/||g"
-}
 
 # Lets each of the two restore onto an equal phone, and compares what is on the phones afterwards.
 # $1: snapshot, $2: its folder, $3: options of russet, $4: options of idevicebackup2, $5: `erased` or `used`.

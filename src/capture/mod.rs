@@ -5,6 +5,7 @@
 
 mod catalogue;
 pub mod device;
+mod digests;
 mod file_keys;
 pub mod folder;
 mod opener;

@@ -13,8 +13,7 @@ use super::beside::{SERVICE, heard};
 use super::list::shown_path;
 use super::open::Opened;
 use super::phone_keys::{Answer, Asked, PhoneKeys, Unopened};
-use crate::apple::Passwords;
-use crate::capture::device::backup_password::BackupPassword;
+use crate::apple::{Passwords, PhonePassword};
 use crate::capture::device::connect::{ConnectError, Phone, SyncGuard, Values};
 use crate::capture::device::give::{GiveError, RestoreWish, give};
 use crate::capture::device::restore_apps::{RestoreApps, restore_applications};
@@ -250,7 +249,7 @@ pub fn restore_to_phone(
     snapshot: &Snapshot,
     (phone, cancelled): (&mut Phone, &AtomicBool),
     wish: RestoreWish,
-    password: Option<&BackupPassword>,
+    password: Option<&PhonePassword>,
     observer: &dyn Observer,
 ) -> Result<(), PhoneRestoreError> {
     let result = write_back(repository, snapshot, (phone, cancelled), wish, password, observer);
@@ -268,7 +267,7 @@ fn write_back(
     snapshot: &Snapshot,
     (phone, cancelled): (&mut Phone, &AtomicBool),
     wish: RestoreWish,
-    password: Option<&BackupPassword>,
+    password: Option<&PhonePassword>,
     observer: &dyn Observer,
 ) -> Result<(), PhoneRestoreError> {
     observer.begin(Phase::Looking, 0, 0);

@@ -85,13 +85,14 @@ pub struct ArrangedItem<'a> {
 }
 
 impl<'a> Arranging<'a> {
-    /// Takes the items, in any order.
+    /// Takes the items, about `count` of them, in any order.
     pub fn new(
+        count: usize,
         stored: impl IntoIterator<Item = StoredItem<'a>>,
         fresh: FreshSha1<'a>,
         mark: RowMark<'a>,
     ) -> Self {
-        let (mut items, mut counts) = (Vec::new(), Counts::default());
+        let (mut items, mut counts) = (Vec::with_capacity(count), Counts::default());
         for StoredItem { path, kind, len } in stored {
             match kind {
                 ItemKind::Directory => counts.directories += 1,
@@ -103,7 +104,8 @@ impl<'a> Arranging<'a> {
             }
             items.push(Place { path, row: None, is_file: kind == ItemKind::File });
         }
-        let (catalogue, problems) = (Catalogue::default(), Problems::default());
+        let (mut catalogue, problems) = (Catalogue::default(), Problems::default());
+        catalogue.reserve(items.len());
         Self { items, counts, catalogue, mark, fresh, checked_count: 0, problems }
     }
 
@@ -226,7 +228,7 @@ mod tests {
         rows: &[Row],
         fresh: FreshSha1<'a>,
     ) -> Arranged<'a> {
-        let mut arranging = Arranging::new(items.iter().copied(), fresh, &mark);
+        let mut arranging = Arranging::new(items.len(), items.iter().copied(), fresh, &mark);
         rows.iter().for_each(|row| arranging.row(row));
         arranging.finish(RowsRead::All)
     }
@@ -367,7 +369,7 @@ mod tests {
     fn without_the_rows_nothing_is_checked_and_the_order_is_that_of_paths() {
         let (a, b) = (stored_path("A", "a"), stored_path("B", "b"));
         let items = [item(&a), item(&b), item(b"Info.plist")];
-        let mut arranging = Arranging::new(items, &|_| Some(NEW_SHA1), &mark);
+        let mut arranging = Arranging::new(3, items, &|_| Some(NEW_SHA1), &mark);
         arranging.row(&row("A", "a", 1, &blob_with_digest(OLD_SHA1)));
         arranging.row(&row("A", "not there", 1, b""));
         let arranged = arranging.finish(RowsRead::No);

@@ -8,12 +8,12 @@ use std::io::{Read, Write};
 use plist::Dictionary;
 use russet_store::session::Session;
 
-use super::backup_password::BackupPassword;
 use super::begin::Begun;
 use super::connect::is_stopped;
 use super::host::{Host, HostError, HostOptions};
 use super::link::{Ended, Link, LinkError, Response, Told};
 use super::space::Space;
+use crate::apple::PhonePassword;
 use crate::observe::{Observer, Phase, Prompt};
 use crate::pipeline::Feeder;
 
@@ -23,19 +23,19 @@ pub enum Change<'p> {
     /// Backups become encrypted.
     Enable {
         /// The password from now on.
-        new: &'p BackupPassword,
+        new: &'p PhonePassword,
     },
     /// Another password.
     Change {
         /// The password until now.
-        old: &'p BackupPassword,
+        old: &'p PhonePassword,
         /// And from now on.
-        new: &'p BackupPassword,
+        new: &'p PhonePassword,
     },
     /// Backups are no longer encrypted.
     Disable {
         /// The password until now.
-        old: &'p BackupPassword,
+        old: &'p PhonePassword,
     },
 }
 

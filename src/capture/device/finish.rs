@@ -104,7 +104,7 @@ pub(super) fn arrange(
         Some(Found::File(file)) => file.packed.sha1(),
         Some(Found::Directory | Found::Link(_)) | None => None,
     };
-    let mut arranging = Arranging::new(items, &fresh, &mark);
+    let mut arranging = Arranging::new(draft.tree().item_count(), items, &fresh, &mark);
     let read = each_row(draft, session, &mut |row| arranging.row(row));
     let (rows, lack) = match read {
         Ok(()) => (RowsRead::All, None),

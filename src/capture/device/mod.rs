@@ -4,7 +4,6 @@
 //! Sockets are waited for in `connect` alone; everything else works on plain blocking streams.
 
 pub mod arrange;
-pub mod backup_password;
 pub mod begin;
 pub mod change_password;
 pub mod connect;

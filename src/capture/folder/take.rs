@@ -14,6 +14,7 @@ use russet_store::ids::BlobId;
 use russet_store::session::{Session, SessionError};
 
 use super::super::catalogue::{ItemKind, file_id_of};
+use super::super::digests::Hashing;
 use super::super::file_keys::FileKeys;
 use super::super::opener::{Fed, KeptCounts, feed_opened, opened_content};
 use super::lock::{Lock, open_file};
@@ -75,6 +76,33 @@ struct Tag {
     is_opened: bool,
 }
 
+/// Files whose bytes are not those that Apple's list has the digest of: damaged before they came here.
+#[derive(Default)]
+struct Unlike {
+    count: u64,
+    first: Vec<String>,
+}
+
+impl Unlike {
+    fn add(&mut self, path: String) {
+        self.count += 1;
+        if self.first.len() < UNLIKE_COUNT_SHOWN {
+            self.first.push(path);
+        }
+    }
+
+    fn remark(&self) -> String {
+        let rest = if self.count > self.first.len() as u64 { ", …" } else { "" };
+        format!(
+            "{} of its files are not what Apple's list has the digest of, and are kept as they are; a phone may refuse them: {}{rest}",
+            self.count,
+            self.first.join(", ")
+        )
+    }
+}
+
+const UNLIKE_COUNT_SHOWN: usize = 5;
+
 /// From this length on the end of a file is looked at before all of it is read.
 const LOOK_AHEAD_LEN: u64 = 1 << 20;
 
@@ -85,6 +113,8 @@ struct Taking<'a, 's, 'r> {
     /// What opened files were as stored, until their entries are made.
     stored: HashMap<usize, Stored>,
     kept: KeptCounts,
+    /// Files whose bytes are not those that Apple's list has the digest of.
+    unlike: Unlike,
     session: &'s Session<'r>,
     parent: Option<std::iter::Peekable<TreeWalk<'r>>>,
     builder: TreeBuilder<'s, 'r>,
@@ -110,7 +140,7 @@ pub fn take<'r>(
     let repository = session.repository();
     observer.begin(Phase::Looking, 0, 0);
     let mut keys = FileKeys::new(match lock {
-        Lock::Open(keys) => Some(keys),
+        Lock::Open(unlocked) => Some(&unlocked.keys),
         Lock::None | Lock::Kept(_) => None,
     });
     let is_encrypted = !matches!(lock, Lock::None);
@@ -139,6 +169,7 @@ pub fn take<'r>(
         keys,
         stored: HashMap::new(),
         kept: KeptCounts::default(),
+        unlike: Unlike::default(),
         session,
         parent: parent.map(|root| TreeWalk::new(repository, root).peekable()),
         builder: TreeBuilder::new(session),
@@ -230,10 +261,14 @@ impl<'r> Taking<'_, '_, 'r> {
             }
         }
         let tag = Tag { at, content: None, target: Vec::new(), is_opened: false };
-        let outcome = feeder.feed(tag, Stoppable { file: &file, stop: self.stop })?;
+        let mut source = self.hashing(item, &file);
+        let outcome = feeder.feed(tag, &mut source)?;
         match outcome {
             ReadOutcome::Failed(error) => self.unread(item, &error),
-            ReadOutcome::Whole { len } => self.compare(item, &file, len),
+            ReadOutcome::Whole { len } => {
+                self.compare_digest(item, source.finish());
+                self.compare(item, &file, len);
+            }
         }
         Ok(())
     }
@@ -252,10 +287,11 @@ impl<'r> Taking<'_, '_, 'r> {
         {
             return Ok(Some(why));
         }
-        let source = Stoppable { file, stop: self.stop };
+        let mut source = self.hashing(item, file);
         let tag = Tag { at, content: None, target: Vec::new(), is_opened: true };
-        match feed_opened(feeder, tag, source, key, item.len)? {
+        match feed_opened(feeder, tag, &mut source, key, item.len)? {
             Fed::Opened(stored) => {
+                self.compare_digest(item, source.finish());
                 self.compare(item, file, stored.len);
                 self.stored.insert(at, stored);
             }
@@ -268,6 +304,28 @@ impl<'r> Taking<'_, '_, 'r> {
     fn unread(&mut self, item: &Item, error: &io::Error) {
         if !(self.stop)() {
             self.skip(item, &format!("cannot be read: {error}"));
+        }
+    }
+
+    /// Reads a file, with its SHA-1 where Apple's list has one.
+    fn hashing<'f>(&self, item: &Item, file: &'f File) -> Hashing<Stoppable<'f>>
+    where
+        Self: 'f,
+    {
+        let wanted = self.digest_of(item).is_some();
+        Hashing::new(Stoppable { file, stop: self.stop }, wanted)
+    }
+
+    fn digest_of(&self, item: &Item) -> Option<&[u8; 20]> {
+        let (.., stored) = self.plan.names(item);
+        self.plan.digests.of(&file_id_of(stored)?)
+    }
+
+    /// Notes a file that a phone would refuse; it is kept as it is.
+    fn compare_digest(&mut self, item: &Item, sha1: Option<[u8; 20]>) {
+        if sha1.is_some() && sha1.as_ref() != self.digest_of(item) {
+            let (domain, relative, _) = self.plan.names(item);
+            self.unlike.add(format!("{}/{}", shown(domain), shown(relative)));
         }
     }
 
@@ -412,6 +470,9 @@ impl<'r> Taking<'_, '_, 'r> {
     fn finish(self) -> Result<Taken, TakeError> {
         if (self.stop)() {
             return Err(TakeError::Stopped);
+        }
+        if self.unlike.count > 0 {
+            self.observer.remark(&self.unlike.remark());
         }
         if self.kept.total() > 0 {
             self.observer.remark(&self.kept.remark());

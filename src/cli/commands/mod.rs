@@ -1,6 +1,7 @@
 //! One function a command: from what was typed to `ops`, and from what came of it to the answer.
 
 mod doctor;
+mod extract;
 mod forget;
 mod import;
 mod key;
@@ -8,6 +9,7 @@ mod look;
 mod phone;
 mod phone_keys;
 mod phone_password;
+mod remembered;
 mod reopen;
 mod repo;
 mod restore;
@@ -38,6 +40,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
         Command::Cat(args) => look::cat(context, &args),
         Command::Stats => look::stats(context),
         Command::Restore(args) => restore::restore(context, args),
+        Command::Extract(args) => extract::extract(context, args),
         Command::PhonePassword(args) => phone_password::phone_password(context, &args),
         Command::Verify(args) => verify::verify(context, &args),
         Command::Forget(args) => forget::forget(context, &args),

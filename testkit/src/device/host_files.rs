@@ -26,7 +26,7 @@ const FRAME_LEN_MAX: u32 = 32 * 1024;
 /// Beyond this a frame is not read at all.
 const FRAME_LEN_LIMIT: u32 = 1024 * 1024 * 1024;
 
-const DATA: u8 = 0x0c;
+pub(crate) const DATA: u8 = 0x0c;
 const SUCCESS: u8 = 0x00;
 const ERROR_LOCAL: u8 = 0x06;
 const ERROR_REMOTE: u8 = 0x0b;

@@ -18,7 +18,14 @@ pub(crate) const NAME: &str = "com.apple.mobilebackup2";
 /// Serves one host.
 pub(crate) fn serve(phone: &ScriptedPhone, link: Link) -> Result<(), DeviceError> {
     let mut host = HostFiles::new(phone, link);
-    shake_hands(&mut host)?;
+    let ended = converse(&mut host);
+    phone.journal.note(ON, "sent", &json!({ "len": host.sent_len() }));
+    ended
+}
+
+fn converse(host: &mut HostFiles<'_>) -> Result<(), DeviceError> {
+    let phone = host.phone;
+    shake_hands(host)?;
     loop {
         let message = match host.receive() {
             Err(DeviceError::HostLeft) => return Ok(()),
@@ -29,7 +36,7 @@ pub(crate) fn serve(phone: &ScriptedPhone, link: Link) -> Result<(), DeviceError
             return Err(DeviceError::Breach { rule: "requests are process messages" });
         };
         let name = text(&request, "MessageName").to_owned();
-        let outcome = handle(&mut host, &name, &request);
+        let outcome = handle(host, &name, &request);
         match &outcome {
             Err(error) => phone.journal.note(ON, "failed", &json!([name, chain(error)])),
             Ok(()) => phone.journal.note(ON, "succeeded", &json!(name)),
@@ -48,7 +55,7 @@ pub(crate) fn serve(phone: &ScriptedPhone, link: Link) -> Result<(), DeviceError
                 return Err(error);
             }
         };
-        respond(&mut host, code, description)?;
+        respond(host, code, description)?;
     }
 }
 

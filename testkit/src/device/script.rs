@@ -71,6 +71,8 @@ pub struct Script {
     pub silent_reboot: bool,
     /// Find My is on: restores are refused.
     pub find_my: bool,
+    /// A backup begins with a fixed list of questions, whose answers are in the journal; less those that are named here.
+    pub survey: Option<Vec<String>>,
     /// Bytes that hosts are told are in use on the phone.
     pub used_len: Option<u64>,
 }
@@ -133,6 +135,7 @@ impl Default for Script {
             cut_after_downloads: None,
             silent_reboot: false,
             find_my: false,
+            survey: None,
             used_len: None,
         }
     }

@@ -139,7 +139,8 @@ fn cut_at_any_file(before: &Before, count: u64, seed: u64) {
     for at in 0..count {
         let share = before.file_count * at / count;
         let within = random.below((before.file_count / count).max(1));
-        cut_after_files(before, share + within);
+        // Before the first file there is nothing to go on with.
+        cut_after_files(before, (share + within).max(1));
     }
     tell_soak(&format!("device: {count} cuts after files, seed {seed}"));
 }

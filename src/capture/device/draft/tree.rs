@@ -206,6 +206,12 @@ impl DraftTree {
         })
     }
 
+    /// Files, directories and links together.
+    #[must_use]
+    pub fn item_count(&self) -> usize {
+        self.items.len()
+    }
+
     /// How much there is.
     #[must_use]
     pub fn counts(&self) -> DraftCounts {

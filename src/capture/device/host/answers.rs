@@ -8,7 +8,10 @@ use std::io::{self, Read};
 use sha1::{Digest, Sha1};
 
 use super::spooled::waits_for_keys;
-use super::{CHECKPOINT_LEN, CHECKPOINT_TIME, Host, HostError, SCRATCH, STATUS, Waiting};
+use super::{
+    CHECKPOINT_COUNT, CHECKPOINT_LEN, CHECKPOINT_TIME, Host, HostError, SCRATCH, STATUS, Wait,
+    Waiting,
+};
 use crate::capture::device::draft::{Draft, DraftError, Found};
 use crate::capture::device::files::{
     DevicePath, FileError, FileErrorKind, Files, Listed, ListedKind,
@@ -138,6 +141,7 @@ impl Files for Host<'_, '_, '_, '_> {
                 }
                 self.options.record.received_len += len;
                 self.unsaved_len += len;
+                self.unsaved_count += 1;
                 self.observer.advance(0, 1);
             }
             Ok(ReadOutcome::Failed(_)) if is_full => {
@@ -153,7 +157,12 @@ impl Files for Host<'_, '_, '_, '_> {
             }
             Err(error) => return Err(self.failed(error)),
         }
-        if self.unsaved_len >= CHECKPOINT_LEN || self.saved.elapsed() >= CHECKPOINT_TIME {
+        // Else a phone of tiny files would have all of them wait for the end of its upload.
+        self.collect(Wait::No).map_err(|error| self.failed(error))?;
+        if self.unsaved_len >= CHECKPOINT_LEN
+            || self.unsaved_count >= CHECKPOINT_COUNT
+            || self.saved.elapsed() >= CHECKPOINT_TIME
+        {
             self.checkpoint().map_err(|error| self.failed(error))?;
         }
         Ok(())

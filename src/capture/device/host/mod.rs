@@ -31,6 +31,8 @@ use crate::snapshot::tree::{BuildError, fold_ids};
 
 /// At most so much is received between two checkpoints.
 const CHECKPOINT_LEN: u64 = 4 << 30;
+/// And at most so many files: what is known of each is held until it stands in an index segment.
+const CHECKPOINT_COUNT: u64 = 250_000;
 /// And at most so much time passes while files come.
 const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
 /// Edits go into the repository in pieces of about this length.
@@ -78,6 +80,13 @@ pub enum HostError {
     Full,
 }
 
+/// Whether to wait for chunks that are on their way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Yes,
+    No,
+}
+
 /// A file that came whole and whose chunks are on their way.
 struct Waiting {
     path: Vec<u8>,
@@ -115,6 +124,7 @@ pub struct Host<'h, 'f, 's, 'r> {
     /// Bytes of files that came and may not be in a listed pack yet.
     unsettled: bool,
     unsaved_len: u64,
+    unsaved_count: u64,
     saved: Instant,
     status_came: bool,
     failure: Option<HostError>,
@@ -138,6 +148,7 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
             waiting: VecDeque::new(),
             unsettled: false,
             unsaved_len: 0,
+            unsaved_count: 0,
             saved: Instant::now(),
             status_came: false,
             failure: None,
@@ -241,7 +252,8 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         self.options.record.saved = self.now();
         let content = Zeroizing::new(serde_json::to_vec(&self.options.record)?);
         repository.put_checkpoint(id, &content)?;
-        (self.unsaved_len, self.saved, self.status_came) = (0, Instant::now(), false);
+        (self.unsaved_len, self.unsaved_count) = (0, 0);
+        (self.saved, self.status_came) = (Instant::now(), false);
         Ok(())
     }
 
@@ -259,12 +271,14 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
 
     /// Waits for what is on its way, and lets it stand in the draft.
     pub(super) fn drain(&mut self) -> Result<(), HostError> {
-        self.drain_done(true)
+        self.collect(Wait::Yes)
     }
 
-    /// Lets what is stored stand in the draft; with `all`, waits for the rest.
-    fn drain_done(&mut self, all: bool) -> Result<(), HostError> {
-        while let Some(done) = self.feeder.finished(all && !self.waiting.is_empty())? {
+    /// Lets what has arrived stand in the draft.
+    fn collect(&mut self, wait: Wait) -> Result<(), HostError> {
+        while let Some(done) =
+            self.feeder.finished(wait == Wait::Yes && !self.waiting.is_empty())?
+        {
             // Files come back in the order in which they were fed, and one that failed never does.
             let Some(file) = self.waiting.pop_front() else { break };
             let mut content = fold_ids(self.session, done.len, done.hash, done.ids)?;

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 
 use super::answers::Arriving;
-use super::{Host, HostError, Waiting};
+use super::{Host, HostError, Wait, Waiting};
 use crate::apple::{FileKey, OpeningError};
 use crate::capture::device::draft::{FileNode, Found};
 use crate::capture::device::space;
@@ -62,7 +62,7 @@ impl<'r> Host<'_, '_, '_, 'r> {
                 Fed::Opened(stored) => {
                     waiting.opened = Some((stored, FileKey::from_bytes(key.as_bytes())));
                     self.waiting.push_back(waiting);
-                    self.drain_done(false)?;
+                    self.collect(Wait::No)?;
                     return Ok(Restored::Opened);
                 }
                 Fed::Odd(why) => why_kept = Some(why),
@@ -75,7 +75,7 @@ impl<'r> Host<'_, '_, '_, 'r> {
                 ReadOutcome::Whole { .. } => self.waiting.push_back(waiting),
                 ReadOutcome::Failed(error) => return Ok(Restored::Lost(error)),
             }
-            self.drain_done(false)?;
+            self.collect(Wait::No)?;
         }
         Ok(Restored::Kept(why_kept))
     }

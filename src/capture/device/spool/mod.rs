@@ -3,7 +3,7 @@
 //! Invariant: nothing in it can be read without the key, which stands in the sealed draft alone and dies with it. What
 //! [`Spool::sync`] has returned for is durable, and a draft names nothing else. A segment has one writer: whoever goes on after a
 //! crash begins another one, so that nothing is sealed twice under one number. Its journal is the draft's: that says where each
-//! file lies. Layout: docs/format.md §14.
+//! file lies. Layout: docs/format.md §15.
 
 mod folder;
 mod key;

@@ -1,4 +1,4 @@
-//! A segment of a spool: a head and frames, each sealed under its number (docs/format.md §14).
+//! A segment of a spool: a head and frames, each sealed under its number (docs/format.md §15).
 //!
 //! Invariant: a segment is written from its beginning to its end by one writer, which drew its salt; a frame is read only if all
 //! of it is there and opens. Knows nothing of files.

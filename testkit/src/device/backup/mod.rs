@@ -7,6 +7,7 @@ mod base;
 mod hostile;
 mod phases;
 mod plan;
+mod survey;
 
 use super::error::DeviceError;
 use super::host_files::{HostFiles, Listed, ON};
@@ -113,6 +114,9 @@ impl Backup<'_, '_> {
         self.write_status("uploading")?;
         if self.phone.script.hostile_names {
             self.ask_hostile_things()?;
+        }
+        if self.phone.script.survey.is_some() {
+            self.ask_survey()?;
         }
         self.upload(&plan)?;
         self.write_status("moving")?;

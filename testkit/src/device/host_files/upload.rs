@@ -138,6 +138,16 @@ impl HostFiles<'_> {
         batch: &[Upload<'_>],
         total_len: u64,
     ) -> Result<(Vec<Option<Sent>>, Status), DeviceError> {
+        let sent = self.send_files(batch, total_len)?;
+        Ok((sent, self.status("DLMessageUploadFiles")?))
+    }
+
+    /// Sends a batch, and leaves it to the caller to read the answer.
+    pub(crate) fn send_files(
+        &mut self,
+        batch: &[Upload<'_>],
+        total_len: u64,
+    ) -> Result<Vec<Option<Sent>>, DeviceError> {
         self.send(vec![
             "DLMessageUploadFiles".into(),
             Dictionary::new().into(),
@@ -160,13 +170,18 @@ impl HostFiles<'_> {
             sent.push(self.write_body(upload).map_err(cut_or_broken)?);
             self.pace.file_count += 1;
         }
-        Ok((sent, self.end_batch()?))
+        self.end_batch()?;
+        Ok(sent)
     }
 
-    fn end_batch(&mut self) -> Result<Status, DeviceError> {
+    fn end_batch(&mut self) -> io::Result<()> {
         self.outbox.push(&mut self.link, &0_u32.to_be_bytes())?;
-        self.outbox.leave(&mut self.link)?;
-        self.status("DLMessageUploadFiles")
+        self.outbox.leave(&mut self.link)
+    }
+
+    /// Bytes of file data that left on this connection.
+    pub(crate) fn sent_len(&self) -> u64 {
+        self.pace.sent_len
     }
 
     /// The owner cancels: the phone says so and sends nothing more. The answer is how the run ends.
@@ -182,6 +197,7 @@ impl HostFiles<'_> {
             {
                 self.phone.journal.note(ON, "cancelled", &json!("the host stayed"));
                 self.end_batch()?;
+                self.status("DLMessageUploadFiles")?;
                 Ok(DeviceError::Refused { code: 202, text: "Cancelled" })
             }
             Err(DeviceError::HostLeft | DeviceError::Io(_)) => {
