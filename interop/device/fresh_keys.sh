@@ -8,6 +8,7 @@ install_pymobiledevice3
 install_parser iphone_backup_decrypt
 apple_password=$work/apple-password
 echo "the phone's own" > "$apple_password"
+export RUSSET_PHONE_PASSWORD_FILE="$apple_password"
 same_content() {
     "$(python_of iphone_backup_decrypt)" "$root/interop/device/same_content.py" "$@" || fail "same_content $*"
 }

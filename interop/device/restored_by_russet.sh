@@ -6,6 +6,7 @@
 . "$(dirname -- "$0")/common.sh"
 have_idevice
 echo "the-phones-own" > "$work/phone-password"
+export RUSSET_PHONE_PASSWORD_FILE="$work/phone-password"
 
 # Lets each of the two restore onto an equal phone, and compares what is on the phones afterwards.
 # $1: snapshot, $2: its folder, $3: options of russet, $4: options of idevicebackup2, $5: `erased` or `used`.

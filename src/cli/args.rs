@@ -177,6 +177,10 @@ pub(super) struct Opening {
     /// RUSSET_PHONE_PASSWORD_FILE names one too
     #[arg(long, value_name = "FILE")]
     pub(super) phone_password_file: Vec<PathBuf>,
+    /// Do not keep the iPhone backup password in the repository: it must be known again for the next backup, and on the day of a
+    /// restore to an iPhone
+    #[arg(long)]
+    pub(super) no_remember: bool,
     /// Without a password that opens them: store encrypted backups as they are. Whatever changes is stored whole then
     #[arg(long)]
     pub(super) store_encrypted: bool,

@@ -6,6 +6,9 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use russet_store::repository::Repository;
+
+use super::remembered;
 use crate::apple::{BackupKeys, LockedKeys, Passwords, PhonePassword, WrongPassword};
 use crate::capture::device::open_files;
 use crate::capture::device::spool::{SEGMENT_LEN, SpoolPlace};
@@ -51,6 +54,8 @@ pub struct PhoneKeys<'a> {
     pub unopened: Unopened,
     /// Where the spool is made.
     pub spool: SpoolPlace,
+    /// Whether a password that opened a backup is kept in the repository.
+    pub remembers: bool,
 }
 
 impl<'a> PhoneKeys<'a> {
@@ -63,11 +68,46 @@ impl<'a> PhoneKeys<'a> {
         spool_dir: PathBuf,
     ) -> Self {
         let spool = SpoolPlace { dir: spool_dir, segment_len: SEGMENT_LEN };
-        Self { passwords: Mutex::new(passwords), ask, unopened, spool }
+        Self { passwords: Mutex::new(passwords), ask, unopened, spool, remembers: true }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Passwords) -> T) -> T {
         look(&mut self.passwords.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds what the repository remembers of a phone, and of the keybag in its list, if that is here.
+    pub(super) fn add_remembered(
+        &self,
+        repository: &Repository,
+        udid: &str,
+        manifest_plist: Option<&[u8]>,
+    ) {
+        let locked = manifest_plist.and_then(|bytes| LockedKeys::parse(bytes).ok());
+        let keybags: Vec<_> = locked.iter().map(|locked| locked.keybag.id()).collect();
+        self.with(|passwords| remembered::add_to(passwords, repository, &keybags, &[udid]));
+    }
+
+    /// Keeps the password that opened a backup, unless that was declined.
+    pub(super) fn keep(
+        &self,
+        repository: &Repository,
+        udid: &str,
+        manifest_plist: &[u8],
+        observer: &dyn Observer,
+    ) {
+        let Some(locked) = LockedKeys::parse(manifest_plist).ok().filter(|_| self.remembers) else {
+            return;
+        };
+        let keybag = &locked.keybag;
+        let Some(password) = self.with(|passwords| passwords.that_opens(keybag)) else { return };
+        match remembered::remember(repository, udid, &keybag.id(), &password) {
+            Ok(true) => observer.remark(
+                "the iPhone backup password is kept in the repository, sealed; `russet phone-password forget` removes it",
+            ),
+            Ok(false) => {}
+            Err(error) => observer
+                .remark(&format!("the iPhone backup password could not be kept: {error}")),
+        }
     }
 
     /// Whether there is a password to try.

@@ -3,6 +3,8 @@
 //! Invariant: the old snapshot is forgotten only after the new one, which restores to the same bytes, is durable and has its tags,
 //! note and pin. A run that ends in between is made good by the next.
 
+use std::cell::RefCell;
+
 use russet_store::config::Purpose;
 use russet_store::log::SnapshotState;
 use russet_store::repository::{Repository, RepositoryError};
@@ -119,7 +121,13 @@ fn one(
     let repository = &opened.repository;
     let session = Session::begin(repository, None)?;
     let device = old.device_name();
-    let unlock = |lists: &[u8]| keys.unlock(lists, device, Unopened::Refuse, observer);
+    let (udid, opened_with) = (old.record.udid.as_str(), RefCell::new(None));
+    let unlock = |lists: &[u8]| {
+        keys.add_remembered(repository, udid, Some(lists));
+        let unlocked = keys.unlock(lists, device, Unopened::Refuse, observer)?;
+        *opened_with.borrow_mut() = unlocked.is_some().then(|| lists.to_vec());
+        Ok(unlocked)
+    };
     let taken = run(&session, cuts, |feeder| {
         Ok::<_, ReopenError>(make_tree(&old.record, &unlock, &session, feeder, observer, stop)?)
     });
@@ -138,6 +146,9 @@ fn one(
     (record.counts.new_len, record.counts.stored_len) = (written.new_len, written.stored_len);
     record.link = repository.next_link(writer);
     let (id, _) = commit(repository, session, &record)?;
+    if let Some(lists) = opened_with.into_inner() {
+        keys.keep(repository, udid, &lists, observer);
+    }
     let new = Snapshot { id, record, state: SnapshotState::default() };
     let new = take_place(opened, new, old, observer)?;
     Ok(Reopened::New { snapshot: Box::new(new), kept_count })

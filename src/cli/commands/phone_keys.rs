@@ -45,8 +45,7 @@ pub(super) fn keys<'a>(
 ) -> Result<PhoneKeys<'a>, Failure> {
     let mut files = opening.phone_password_file.clone();
     if files.is_empty() {
-        let named = std::env::var_os("RUSSET_PHONE_PASSWORD_FILE").filter(|name| !name.is_empty());
-        files.extend(named.map(PathBuf::from));
+        files.extend(secret::phone_password_variable());
     }
     let mut passwords = Vec::new();
     for file in &files {
@@ -60,6 +59,7 @@ pub(super) fn keys<'a>(
     // A draft keeps it for runs that may begin elsewhere.
     let dir = std::path::absolute(&dir).unwrap_or(dir);
     let mut keys = PhoneKeys::new(Passwords::new(passwords), ask, unopened, dir);
+    keys.remembers = !opening.no_remember;
     if let Some(len) = opening.spool_segment_len {
         keys.spool.segment_len = len;
     }
@@ -67,7 +67,7 @@ pub(super) fn keys<'a>(
 }
 
 /// The folder that the repository lies in.
-fn beside(context: &Context) -> Result<PathBuf, Failure> {
+pub(super) fn beside(context: &Context) -> Result<PathBuf, Failure> {
     let location = context.location()?;
     let location = std::fs::canonicalize(&location).unwrap_or(location);
     Ok(location.parent().map_or_else(|| location.clone(), PathBuf::from))

@@ -46,7 +46,12 @@ pub(super) fn to_phone(
     context.progress.clear();
     secret::confirm_name(&question(&name, &snapshot, args), &name, context.global.yes)?;
     if !args.no_safety_backup {
-        let made = safety_backup(&mut opened, found, &context.progress)?;
+        let made = safety_backup(
+            &mut opened,
+            found,
+            super::phone_keys::beside(context)?,
+            &context.progress,
+        )?;
         tell_safety(context, &made)?;
         let again = one(&muxer, Some(&attached.udid), HOW)?;
         found = job(context, &muxer, again, &context.progress)?;

@@ -109,7 +109,13 @@ impl Run<'_> {
         // What was not to wait is not to be asked for either.
         let unopened = if begun.spool.is_some() { self.keys.unopened } else { Unopened::Store };
         let device = received.device.name.as_deref().unwrap_or("the iPhone");
-        let unlock = |manifest: &[u8]| self.keys.unlock(manifest, device, unopened, observer);
+        let opened_with = RefCell::new(None);
+        let unlock = |manifest: &[u8]| {
+            self.keys.add_remembered(self.repository, &udid, Some(manifest));
+            let keys = self.keys.unlock(manifest, device, unopened, observer)?;
+            *opened_with.borrow_mut() = keys.is_some().then(|| manifest.to_vec());
+            Ok(keys)
+        };
         let begun = RefCell::new(Some(begun));
         let taken = run(&session, self.cuts, |feeder| {
             let Some(begun) = begun.take() else {
@@ -127,6 +133,9 @@ impl Run<'_> {
         let (id, written) = commit(self.repository, session, &record)?;
         drop(turn);
         self.give_up(draft, spool.as_ref(), observer);
+        if let Some(manifest) = opened_with.into_inner() {
+            self.keys.keep(self.repository, &udid, &manifest, observer);
+        }
         let state = SnapshotState::default();
         let snapshot = Box::new(Snapshot { id, record, state });
         Ok(BackedUp { snapshot, written, received_len, is_resumed, kept_count })

@@ -32,6 +32,9 @@ impl Run<'_> {
     ) -> Result<Begun, BackupError> {
         let is_on = values.will_encrypt == Some(true);
         let device = values.name.as_deref().unwrap_or("the iPhone");
+        if is_on {
+            self.keys.add_remembered(self.repository, &begun.record.udid, None);
+        }
         let goes_on = begun.record.spool.is_some() || self.was_stored(&begun.record.udid);
         let unopened = match is_on && !self.keys.is_given() {
             true if goes_on => Some(Unopened::Store),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a [`FrameCipher`] belongs to one file and is made from that file's own salt, which its one writer drew; a number is
 //! sealed once. So no (key, nonce) pair is ever used twice, though the key stays the same from file to file. Layout:
-//! docs/format.md §14.
+//! docs/format.md §15.
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce, Tag};

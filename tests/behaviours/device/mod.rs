@@ -29,7 +29,7 @@ use super::support::{Ran, TestRepository, run};
 use truth::Truth;
 
 /// The password of phones that encrypt their backups.
-const PHONE_PASSWORD: &str = "the phone's own";
+const PHONE_PASSWORD: &str = "Bl0ssom & pips";
 
 /// A phone in a folder, which can be served under one script after another.
 struct TestPhone {

@@ -130,9 +130,8 @@ impl<'r> Host<'_, '_, '_, 'r> {
     }
 }
 
-/// Whether a file of an encrypted backup is one of those whose keys come last. The phone's lists are not: they hold the keys, and
-/// it asks for them again and again.
+/// Whether a file of an encrypted backup waits for its keys. Property lists do not: they hold the keys, and the phone asks for them
+/// again and again. Manifest.db does, though its key comes with it: stored first as it came, all of it would be garbage each week.
 pub(super) fn waits_for_keys(path: &[u8]) -> bool {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    !name.starts_with(b"Manifest.") && !name.ends_with(b".plist")
+    !path.ends_with(b".plist")
 }

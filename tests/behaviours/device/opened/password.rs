@@ -71,7 +71,8 @@ fn a_backup_that_waits_can_be_thrown_away() {
     scene.backup(&phone, Script::default(), &["--phone-password-file", &wrong]).code(22);
     let copy = spools(&scene);
     assert_eq!(copy.len(), 1);
-    let summary = scene.backup(&phone, Script::default(), &["--restart"]).code(0).summary();
+    let again = ["--restart", "--no-remember"];
+    let summary = scene.backup(&phone, Script::default(), &again).code(0).summary();
     assert_all_opened(&summary);
     assert_nothing_left(&scene);
 
@@ -96,8 +97,18 @@ fn without_a_password_the_first_encrypted_backup_wants_a_word_and_the_next_goes_
     scene.assert_restores("latest", &phone.truth().encrypted());
     // Once it was opened, nobody gives that up by forgetting a file.
     phone.advance();
-    scene.backup_well(&phone);
+    scene.backup(&phone, Script::default(), &["--no-remember"]).code(0);
     without_password(&scene, &phone.serve(Script::default()), &["backup"]).code(2);
+}
+
+#[test]
+fn a_password_that_opened_a_backup_is_remembered_and_opens_the_next() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let ran = scene.backup(&phone, Script::default(), &[]).code(0);
+    assert!(ran.stdout.contains("is kept in the repository, sealed"), "{}", ran.stdout);
+    phone.advance();
+    let ran = without_password(&scene, &phone.serve(Script::default()), &["backup", "--json"]);
+    assert_all_opened(&ran.code(0).summary());
 }
 
 fn a_new_password_between_weeks(script: &Script) {
