@@ -59,6 +59,7 @@ soak: fetch
 
 bench: fetch
 	@scripts/bench.sh
+	@scripts/bench_device.sh
 
 fuzz: setup
 	@scripts/fuzz.sh

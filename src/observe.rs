@@ -15,6 +15,8 @@ pub enum Phase {
     Preparing,
     /// The phone sends its files.
     Receiving,
+    /// Opening what the phone encrypted.
+    Opening,
     /// Writing the listing and the record.
     Committing,
     /// Writing files back.

@@ -4,6 +4,7 @@
 //! longer than its bounds; keys are wiped when they are dropped, and have no `Debug`, no text and no way into an error. Never
 //! makes or changes a keybag. Format: docs/apple-format.md §5.
 
+mod password;
 mod tlv;
 mod unlock;
 
@@ -15,7 +16,8 @@ use self::tlv::fields;
 use super::mb_file::WrappedKey;
 use super::property_list::{self as list, Limits, PlistError};
 
-pub use self::unlock::{ClassKeys, Passwords, PhonePassword, WrongPassword};
+pub use self::password::{PasswordError, PhonePassword};
+pub use self::unlock::{ClassKeys, Passwords, WrongPassword};
 
 /// Longer than any keybag: real ones have 1.1 KB.
 const LEN_MAX: usize = 64 << 10;
@@ -94,9 +96,28 @@ struct WrappedClassKey {
     wrapped: [u8; 40],
 }
 
+/// Which keybag: BLAKE3 of its bytes. The name that it has in itself stays when its password changes; this one does not, and
+/// so says which password is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeybagId([u8; 32]);
+
+impl KeybagId {
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// An id that was kept.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// A keybag as it stands in `Manifest.plist`: still locked.
 pub struct Keybag {
-    id: Option<[u8; 16]>,
+    id: KeybagId,
     derivation: Derivation,
     classes: Vec<WrappedClassKey>,
 }
@@ -127,6 +148,7 @@ impl Keybag {
             let (tag, value) = field?;
             match tag {
                 b"UUID" if in_header && header.id.is_none() => {
+                    // Looked at for its length alone.
                     header.id = Some(exactly("UUID", value)?);
                 }
                 // The second one opens the first class; the header ends.
@@ -149,12 +171,13 @@ impl Keybag {
         if classes.is_empty() {
             return Err(KeybagError::Lacks { tag: "WPKY" });
         }
-        Ok(Self { id: header.id, derivation: header.derivation()?, classes })
+        let id = KeybagId(*blake3::hash(bytes).as_bytes());
+        Ok(Self { id, derivation: header.derivation()?, classes })
     }
 
-    /// Its name, which stays the same when only the password changes.
+    /// Which it is.
     #[must_use]
-    pub fn id(&self) -> Option<[u8; 16]> {
+    pub fn id(&self) -> KeybagId {
         self.id
     }
 }

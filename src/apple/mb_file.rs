@@ -55,6 +55,8 @@ pub struct MbFile {
     pub mode: Option<u32>,
     /// Last modification in Unix seconds.
     pub mtime: Option<i64>,
+    /// When the file was made, Unix seconds.
+    pub birth: Option<i64>,
     /// 1 to 4 for files, 0 for most directories and links.
     pub protection_class: Option<i64>,
     /// The phone's inode number.
@@ -83,6 +85,7 @@ impl MbFile {
             size: record.signed("Size"),
             mode: record.unsigned("Mode").and_then(|mode| u32::try_from(mode).ok()),
             mtime: record.signed("LastModified"),
+            birth: record.signed("Birth"),
             protection_class: record.signed("ProtectionClass"),
             inode: record.unsigned("InodeNumber"),
             digest: record.get("Digest").and_then(|digest| record.data(digest)?.try_into().ok()),
@@ -186,6 +189,7 @@ mod tests {
             ("Size", 4096.into()),
             ("Mode", 0o100_644.into()),
             ("LastModified", 1_610_674_669.into()),
+            ("Birth", 1_610_000_000.into()),
             ("ProtectionClass", 3.into()),
             ("InodeNumber", 184_673.into()),
             ("Digest", reference(3)),
@@ -216,6 +220,7 @@ mod tests {
             size: Some(4096),
             mode: Some(0o100_644),
             mtime: Some(1_610_674_669),
+            birth: Some(1_610_000_000),
             protection_class: Some(3),
             inode: Some(184_673),
             digest: Some([9; 20]),

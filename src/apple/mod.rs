@@ -28,8 +28,8 @@ pub use file_id::FileId;
 pub use folder::{BackupKind, FolderName, RootFile, Udid, look_at};
 pub use info::Info;
 pub use keybag::{
-    BackupKeys, ClassKeys, FileKey, Keybag, KeybagError, LockedKeys, Passwords, PhonePassword,
-    UnlockError, WrongPassword,
+    BackupKeys, ClassKeys, FileKey, Keybag, KeybagError, KeybagId, LockedKeys, PasswordError,
+    Passwords, PhonePassword, UnlockError, WrongPassword,
 };
 pub use manifest_db::{ManifestDb, ManifestDbError};
 pub use manifest_pages::{Damage, ManifestPages, ManifestPagesError, OnlySqlite, PageSource};

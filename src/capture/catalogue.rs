@@ -11,6 +11,9 @@ use std::ops::Range;
 use crate::apple::{FileId, Row, RowFileId};
 use crate::snapshot::record::{PROBLEM_COUNT_MAX, Problem};
 
+/// About as long is the path of a row.
+const NAME_LEN: usize = 64;
+
 /// What a stored item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
@@ -69,6 +72,12 @@ struct RowAt {
 }
 
 impl Catalogue {
+    /// Takes room for about so many rows at once: growing step by step leaves holes as large as the buffers themselves.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.rows.reserve_exact(count);
+        self.names.reserve(count.saturating_mul(NAME_LEN));
+    }
+
     /// Adds a row; no file is found before [`Self::sort`].
     pub(super) fn add(&mut self, row: &Row, mark: RowMark<'_>) {
         let is_file = row.flags == 1;

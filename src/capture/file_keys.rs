@@ -114,7 +114,7 @@ mod tests {
             .encryption(encryption)
             .write_to(dir.path());
         let locked = LockedKeys::parse(&std::fs::read(folder.join("Manifest.plist")).unwrap());
-        let mut passwords = Passwords::new(vec![PhonePassword::new(b"pear")]);
+        let mut passwords = Passwords::new(vec![PhonePassword::new("pear").unwrap()]);
         let keys = locked.unwrap().unlock(&mut passwords).unwrap();
         let file = std::fs::File::open(folder.join("Manifest.db")).unwrap();
         let len = file.metadata().unwrap().len();

@@ -5,8 +5,10 @@
 
 mod catalogue;
 pub mod device;
+mod digests;
 mod file_keys;
 pub mod folder;
+mod opener;
 pub mod stored;
 
 pub use catalogue::{ItemKind, RowMark};

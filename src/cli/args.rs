@@ -71,6 +71,8 @@ pub(super) enum Command {
     Init(Init),
     /// Back up the connected iPhone into a new snapshot
     Backup(Backup),
+    /// Open with the iPhone backup password what was stored as an iPhone encrypted it, and finish backups that wait for it
+    Reopen(Reopen),
     /// List connected iPhones
     Devices(Devices),
     /// Let an iPhone trust this computer
@@ -91,6 +93,8 @@ pub(super) enum Command {
     Stats,
     /// Write a snapshot back: as a backup folder that Finder and iTunes know, or to an iPhone
     Restore(Restore),
+    /// Write files out under their real names and dates
+    Extract(Extract),
     /// The iPhone backup password: Apple's encryption of backups
     #[command(subcommand)]
     PhonePassword(PhonePassword),
@@ -147,6 +151,8 @@ pub(super) struct Backup {
     /// Begin anew instead of going on with an interrupted backup
     #[arg(long)]
     pub(super) restart: bool,
+    #[command(flatten)]
+    pub(super) opening: Opening,
     /// How long to wait for the iPhone to be connected, as 30s, 10m or 1h
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = super::format::parse_time)]
     pub(super) wait_for_device: std::time::Duration,
@@ -162,6 +168,33 @@ pub(super) struct Backup {
     /// Only tell which iPhones would be backed up
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
+}
+
+/// What opens encrypted backups of iPhones.
+#[derive(Debug, Args)]
+pub(super) struct Opening {
+    /// File that holds the iPhone backup password (its last line end is dropped); several are tried in turn.
+    /// RUSSET_PHONE_PASSWORD_FILE names one too
+    #[arg(long, value_name = "FILE")]
+    pub(super) phone_password_file: Vec<PathBuf>,
+    /// Without a password that opens them: store encrypted backups as they are. Whatever changes is stored whole then
+    #[arg(long)]
+    pub(super) store_encrypted: bool,
+    /// Folder in which what an encrypted iPhone sends waits, sealed, until its keys come; none: beside the repository
+    #[arg(long, value_name = "DIR")]
+    pub(super) spool: Option<PathBuf>,
+    /// Bytes of files in a segment of the spool
+    #[arg(long, value_name = "LEN", hide = true)]
+    pub(super) spool_segment_len: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reopen {
+    /// Snapshots; none: all that are stored as an iPhone encrypted them
+    #[arg(value_name = "SNAP")]
+    pub(super) snapshots: Vec<String>,
+    #[command(flatten)]
+    pub(super) opening: Opening,
 }
 
 #[derive(Debug, Args)]
@@ -208,6 +241,9 @@ pub(super) struct Import {
     /// backup the one that opens it counts. RUSSET_PHONE_PASSWORD_FILE names one too
     #[arg(long, value_name = "FILE")]
     pub(super) phone_password_file: Vec<PathBuf>,
+    /// Do not keep that password in the repository: nobody can then bring these snapshots back to an iPhone who does not know it
+    #[arg(long)]
+    pub(super) no_remember: bool,
     /// Word to put on each new snapshot
     #[arg(long, value_name = "TAG")]
     pub(super) tag: Vec<String>,
@@ -275,6 +311,36 @@ pub(super) struct Restore {
     pub(super) phone: ToPhone,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Extract {
+    /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+    pub(super) snapshot: String,
+    /// Folder that gets the files; what is in it stays as it is
+    #[arg(long, value_name = "DIR")]
+    pub(super) target: PathBuf,
+    /// Only these: `Domain/path`, with `*` and `?` within a name and `**` for any names
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) path: Vec<String>,
+    /// Only of this app, by its bundle id: its own files, its extensions', its groups'
+    #[arg(long, value_name = "BUNDLE")]
+    pub(super) app: Vec<String>,
+    /// Only photos and videos
+    #[arg(long)]
+    pub(super) photos: bool,
+    /// As on the iPhone, or by year and month
+    #[arg(long, value_enum, default_value_t = ExtractLayout::Domain)]
+    pub(super) layout: ExtractLayout,
+}
+
+/// Where files go.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum ExtractLayout {
+    /// A folder for each domain, and the paths on the iPhone below
+    Domain,
+    /// A folder for each year and month
+    Date,
+}
+
 /// How a snapshot is written to an iPhone.
 #[derive(Debug, Args)]
 pub(super) struct ToPhone {
@@ -328,6 +394,28 @@ pub(super) enum PhonePassword {
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
     },
+    /// Show the iPhone backup password that a snapshot wants, if the repository keeps it: on a terminal, or with --json
+    Show {
+        /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+        snapshot: String,
+    },
+    /// Keep the iPhone backup password of a snapshot in the repository, sealed; it must open the snapshot
+    Remember {
+        /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+        snapshot: String,
+        /// File that holds the iPhone backup password of the day of the snapshot; or RUSSET_PHONE_PASSWORD_FILE
+        #[arg(long, value_name = "FILE")]
+        phone_password_file: Option<PathBuf>,
+    },
+    /// Remove the iPhone backup password of a snapshot from the repository, wherever else it is used
+    Forget {
+        /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
+        #[arg(required_unless_present = "all")]
+        snapshot: Option<String>,
+        /// All that are kept, of all iPhones
+        #[arg(long, conflicts_with = "snapshot")]
+        all: bool,
+    },
     /// Let the iPhone's backups be without passwords, Health and much else, and readable by anybody
     Disable {
         /// iPhone by name or UDID (its beginning is enough); none: the only one that is connected
@@ -346,6 +434,10 @@ pub(super) struct Verify {
     /// Read and open every byte, not only the structure
     #[arg(long)]
     pub(super) read_data: bool,
+    /// File that holds an iPhone backup password, to check that it gives the keys of encrypted snapshots; several, if it changed. One
+    /// that the repository keeps is used by itself. RUSSET_PHONE_PASSWORD_FILE names one too
+    #[arg(long, value_name = "FILE")]
+    pub(super) phone_password_file: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -5,9 +5,12 @@
 use super::failure::{Failure, code};
 use crate::capture::device::connect::ConnectError;
 use crate::capture::device::host::HostError;
+use crate::capture::device::reopen::ReopenError as TreeError;
+use crate::capture::device::spool::SpoolError;
 use crate::capture::device::take::{TakeError, Unreadable};
 use crate::capture::device::{LinkError, finish::FinishError};
 use crate::ops::backup::BackupError;
+use crate::ops::reopen::ReopenError;
 use crate::pipeline::IngestError;
 use crate::snapshot::tree::BuildError;
 
@@ -17,6 +20,9 @@ const SHOWN_COUNT: usize = 20;
 const TRUST: &str = "unlock the iPhone, plug it in again, tap Trust and enter its passcode; `russet pair` does that step alone";
 const RESUMES: &str =
     "plug the iPhone in again, unlock it, and run the same command: it goes on where it stopped";
+
+/// What opens a backup that is here and waits.
+pub(super) const WAITS: &str = "all that the iPhone sent is kept: `russet reopen --phone-password-file FILE` with the right password makes the snapshot, and the iPhone is not needed; `--store-encrypted` stores it as it is, `russet backup --restart` throws it away";
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
@@ -82,6 +88,14 @@ impl From<BackupError> for Failure {
             BackupError::Take(error) => error.into(),
             BackupError::CancelledOnPhone => Self::of(code::NOT_TRUSTED, &error)
                 .next("run it again to go on where it stopped; nothing already saved is affected"),
+            BackupError::NoPassword => Self::of(code::USAGE, &error).next(
+                "give it with `--phone-password-file FILE` or RUSSET_PHONE_PASSWORD_FILE: then only what changed is stored; `--store-encrypted` stores backups as the iPhone encrypted them, every file that changed as a whole and after a full backup all of them",
+            ),
+            BackupError::Waits => Self::of(code::PHONE_PASSWORD, &error).next(WAITS),
+            BackupError::SpoolTooSmall { .. } => Self::of(code::NO_SPACE, &error).next(
+                "nothing was begun; name a folder on a larger drive with `--spool DIR`: what an encrypted iPhone sends in one run waits there, sealed, until its keys come",
+            ),
+            BackupError::Spool(error) => of_spool(&error),
             BackupError::Ingest(IngestError::Session(error)) | BackupError::Session(error) => {
                 error.into()
             }
@@ -90,6 +104,32 @@ impl From<BackupError> for Failure {
             other => Self::of(code::FAILED, &other),
         }
     }
+}
+
+impl From<ReopenError> for Failure {
+    fn from(error: ReopenError) -> Self {
+        match error {
+            ReopenError::Tree(TreeError::Locked(_)) => Self::of(code::PHONE_PASSWORD, &error).next(
+                "the snapshot stays as it is; it is the password of the backup's day that counts, not today's",
+            ),
+            ReopenError::Tree(TreeError::Host(error)) => error.into(),
+            ReopenError::Ingest(IngestError::Session(error)) | ReopenError::Session(error) => {
+                error.into()
+            }
+            ReopenError::Commit(error) => error.into(),
+            ReopenError::Forget(error) => error.into(),
+            ReopenError::Repository(error) => error.into(),
+            ReopenError::Stopped => Self::interrupted(),
+            other => Self::of(code::FAILED, &other),
+        }
+    }
+}
+
+fn of_spool(error: &SpoolError) -> Failure {
+    let exit = if error.is_full() { code::NO_SPACE } else { code::FAILED };
+    Failure::of(exit, error).next(
+        "nothing already saved is affected; is the drive of the spool connected and writable? `--spool DIR` names another folder for new backups",
+    )
 }
 
 impl From<TakeError> for Failure {
@@ -101,6 +141,8 @@ impl From<TakeError> for Failure {
                 "the drive is full; what came so far is kept, and nothing already saved is affected",
             )
             .next("free some space on it (`russet forget`, then `russet prune`), and run the same command: it goes on where it stopped"),
+            TakeError::Locked(_) => Self::of(code::PHONE_PASSWORD, &error).next(WAITS),
+            TakeError::Host(HostError::Spool(ref error)) => of_spool(error),
             TakeError::Host(error) | TakeError::Finish(FinishError::Host(error)) => error.into(),
             TakeError::Finish(FinishError::Build(BuildError::Session(error))) => error.into(),
             TakeError::Stopped => Self::new(

@@ -86,6 +86,7 @@ fn word(phase: Phase) -> &'static str {
         Phase::Storing => "Storing",
         Phase::Preparing => "Preparing on the phone",
         Phase::Receiving => "Receiving",
+        Phase::Opening => "Opening (the phone is not needed)",
         Phase::Committing => "Finishing",
         Phase::Restoring => "Restoring",
         Phase::CheckingPacks => "Checking packs",

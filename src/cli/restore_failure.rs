@@ -154,6 +154,9 @@ impl From<PhonePasswordError> for Failure {
             PhonePasswordError::IsOff => {
                 Self::of(code::FAILED, &error).next("`russet phone-password enable` gives it one")
             }
+            PhonePasswordError::Waits => {
+                Self::of(code::PHONE_PASSWORD, &error).next(super::phone_failure::WAITS)
+            }
             PhonePasswordError::Connect(error) => error.into(),
             PhonePasswordError::Change(error) => of_change(error),
             PhonePasswordError::NotInForce => Self::of(code::FAILED, &error).next(

@@ -12,8 +12,7 @@ use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
 use super::output;
-use crate::apple::PhonePassword;
-use crate::capture::device::backup_password::BackupPassword;
+use crate::apple::{PasswordError, PhonePassword};
 
 const FILE_LEN_MAX: u64 = 1 << 20;
 
@@ -70,28 +69,36 @@ fn typed(prompt: &str, twice: bool) -> Result<Zeroizing<String>, Failure> {
     }
 }
 
-/// The iPhone backup password: a file, the file that the environment names if `variable` is given, or the terminal.
+/// The variable that names a file with an iPhone backup password.
+pub(super) const PHONE_PASSWORD_FILE: &str = "RUSSET_PHONE_PASSWORD_FILE";
+
+/// The iPhone backup password: a file, the file that the environment names if it may, or the terminal.
 pub(super) fn of_phone(
     file: Option<&Path>,
-    variable: Option<&str>,
+    or_variable: bool,
     option: &str,
     prompt: &str,
     twice: bool,
-) -> Result<BackupPassword, Failure> {
-    let named = variable.and_then(std::env::var_os).filter(|path| !path.is_empty());
-    let named = named.map(PathBuf::from);
+) -> Result<PhonePassword, Failure> {
+    let named = phone_password_variable().filter(|_| or_variable);
     if let Some(path) = file.or(named.as_deref()) {
-        return Ok(BackupPassword::from_file(&read_file(path, "iPhone backup password file")?)?);
+        return phone_password_file(path);
     }
     if !io::stdin().is_terminal() {
-        let or = variable.map_or_else(String::new, |name| format!(", or set {name}"));
+        let or =
+            if or_variable { format!(", or set {PHONE_PASSWORD_FILE}") } else { String::new() };
         return Err(Failure::new(
             code::USAGE,
             "no iPhone backup password was given, and there is no terminal to ask on",
         )
         .next(format!("use `{option} FILE`{or}")));
     }
-    Ok(BackupPassword::new(&typed(prompt, twice)?)?)
+    Ok(PhonePassword::new(&typed(prompt, twice)?)?)
+}
+
+/// The iPhone backup password in the file that the environment names, if it names one.
+pub(super) fn given_phone_password() -> Result<Option<PhonePassword>, Failure> {
+    phone_password_variable().map(|file| phone_password_file(&file)).transpose()
 }
 
 /// Asks for the name of something, as a second thought before it is changed for good.
@@ -129,26 +136,34 @@ fn answer(question: &str) -> Result<String, Failure> {
     Ok(line)
 }
 
+/// Whether there is somebody to ask.
+pub(super) fn is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
 /// Asks for the password of an encrypted backup; empty: there is none to give. None without a terminal.
 pub(super) fn ask_for_phone(prompt: &str) -> Result<Option<PhonePassword>, Failure> {
     if !io::stdin().is_terminal() {
         return Ok(None);
     }
-    let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|e| match e.kind() {
-        io::ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::new(code::USAGE, format!("could not ask for the password: {e}")),
-    });
-    let typed = Zeroizing::new(typed?);
-    Ok((!typed.is_empty()).then(|| PhonePassword::new(typed.as_bytes())))
+    let typed = typed(prompt, false)?;
+    Ok(if typed.is_empty() { None } else { Some(PhonePassword::new(&typed)?) })
 }
 
-/// Reads the password of an encrypted backup from a file.
+/// Reads an iPhone backup password from a file.
 pub(super) fn phone_password_file(path: &Path) -> Result<PhonePassword, Failure> {
-    let password = PhonePassword::from_file(&read_file(path, "iPhone backup password file")?);
-    if password.is_empty() {
-        return Err(Failure::new(code::USAGE, format!("{} holds no password", path.display())));
-    }
-    Ok(password)
+    let bytes = read_file(path, "iPhone backup password file")?;
+    PhonePassword::from_file(&bytes).map_err(|error| match error {
+        PasswordError::Empty => {
+            Failure::new(code::USAGE, format!("{} holds no password", path.display()))
+        }
+        error => error.into(),
+    })
+}
+
+/// The file that the environment names for an iPhone backup password.
+pub(super) fn phone_password_variable() -> Option<PathBuf> {
+    std::env::var_os(PHONE_PASSWORD_FILE).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// Reads the 24 words from a file.

@@ -3,12 +3,15 @@
 //! Invariant: there is a snapshot when this returns Ok, and none when it does not, but for a record that was written and
 //! could not be made durable: the next run sees it.
 
-use russet_store::ids::RecordId;
+use russet_store::ids::{BlobId, RecordId};
 use russet_store::repository::Repository;
 use russet_store::session::{Session, SessionError, Written};
 
 use crate::snapshot::SnapshotRecord;
-use crate::snapshot::walk::BlobWalk;
+use crate::snapshot::walk::visit_data;
+
+/// Ids that are looked up together: enough that neighbours in the index are among them.
+const BATCH_COUNT: usize = 16 << 10;
 
 /// Why there is no new snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -35,21 +38,7 @@ pub(super) fn commit(
     let before = repository.packs();
     let sessions_packs = session.written();
     let root = record.tree;
-    let id = session.commit(content, |check| {
-        let mut walk = BlobWalk::default();
-        let mut problem = None;
-        walk.add(repository, root, &mut |error| problem = Some(error));
-        if problem.is_some() {
-            return Err(SessionError::Absent { count: 1 });
-        }
-        for ids in [walk.trees, walk.data] {
-            let ids: Vec<_> = ids.into_iter().collect();
-            for batch in ids.chunks(4096) {
-                check(batch)?;
-            }
-        }
-        Ok(())
-    })?;
+    let id = session.commit(content, |check| check_tree(repository, root, check))?;
     let after = repository.packs();
     let last: u64 =
         after.iter().filter(|(id, _)| !before.contains_key(*id)).map(|(_, len)| len).sum();
@@ -59,4 +48,45 @@ pub(super) fn commit(
         ..sessions_packs
     };
     Ok((id, written))
+}
+
+/// Reads the new tree from its packs, node by node, and hands every blob that it names to `check`. A piece that many files
+/// share may be asked for several times: a million ids are not kept to prevent that.
+fn check_tree(
+    repository: &Repository,
+    root: BlobId,
+    check: &mut dyn FnMut(&[BlobId]) -> Result<(), SessionError>,
+) -> Result<(), SessionError> {
+    let mut unreadable_count = 0;
+    let mut batch = Vec::with_capacity(BATCH_COUNT);
+    let mut checked = Ok(());
+    let mut ask = |batch: &mut Vec<BlobId>| {
+        batch.sort_unstable();
+        batch.dedup();
+        let result = check(batch);
+        batch.clear();
+        result
+    };
+    let data = |id| {
+        if checked.is_ok() {
+            batch.push(id);
+            if batch.len() == BATCH_COUNT {
+                checked = ask(&mut batch);
+            }
+        }
+    };
+    let trees = visit_data(repository, root, data, &mut |_| unreadable_count += 1);
+    checked?;
+    ask(&mut batch)?;
+    if unreadable_count > 0 {
+        return Err(SessionError::Absent { count: unreadable_count });
+    }
+    let mut trees = trees.into_iter();
+    loop {
+        batch.extend(trees.by_ref().take(BATCH_COUNT));
+        if batch.is_empty() {
+            return Ok(());
+        }
+        ask(&mut batch)?;
+    }
 }

@@ -204,8 +204,12 @@ pub fn drop_drafts(repository: &Repository) -> Result<u64, ForgetError> {
     repository.config(Purpose::Write)?;
     let (drafts, lost) = repository.drafts();
     let all: Vec<_> = drafts.into_iter().map(|draft| draft.draft).chain(lost).collect();
-    for draft in &all {
-        repository.remove_draft(*draft)?;
+    let (known, _) = draft::all(repository);
+    for id in &all {
+        match known.iter().find(|found| found.id == *id) {
+            Some(found) => draft::remove(repository, *id, &found.record)?,
+            None => repository.remove_draft(*id)?,
+        }
     }
     Ok(all.len() as u64)
 }

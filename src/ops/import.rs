@@ -13,9 +13,10 @@ use russet_store::session::{Session, SessionError, Written};
 
 use super::commit::{CommitError, commit};
 use super::open::Opened;
+use super::remembered;
 use crate::apple::{DateSource, Passwords, WrongPassword};
 use crate::capture::folder::{
-    BackupFolder, FolderError, Lock, TakeError, Taken, find_backups, is_same, look, take,
+    BackupFolder, FolderError, Lock, TakeError, Taken, find_backups, is_same, keybag_of, look, take,
 };
 use crate::observe::Observer;
 use crate::pipeline::{Cuts, SizesError};
@@ -36,6 +37,8 @@ pub struct ImportOptions {
     pub note: Option<String>,
     /// Keep each new snapshot from being forgotten.
     pub pin: bool,
+    /// Do not keep the passwords that open encrypted backups.
+    pub no_remember: bool,
     /// Only find out what there is to do.
     pub dry_run: bool,
 }
@@ -47,6 +50,21 @@ pub struct Imported {
     pub folder: PathBuf,
     /// What came of it.
     pub outcome: Result<Outcome, ImportError>,
+    /// What became of the password that opened it.
+    pub password: Memory,
+}
+
+/// What became of the password that opened a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// There was none.
+    None,
+    /// It is kept in the repository, and was before.
+    Before,
+    /// It is kept in the repository from now on.
+    Now,
+    /// It is not kept: that was declined, or could not be.
+    Declined,
 }
 
 /// What came of a folder that could be taken.
@@ -119,7 +137,11 @@ pub fn find(
     let mut folders = Vec::new();
     let mut refused = Vec::new();
     let mut refuse = |folder: &Path, error: FolderError| {
-        refused.push(Imported { folder: folder.to_path_buf(), outcome: Err(error.into()) });
+        refused.push(Imported {
+            folder: folder.to_path_buf(),
+            outcome: Err(error.into()),
+            password: Memory::None,
+        });
     };
     for path in paths {
         match find_backups(path) {
@@ -161,7 +183,11 @@ pub fn unlock(
             Ok(lock) => sources.push(Source { folder, lock }),
             Err(source) => {
                 let error = ImportError::Password { path: folder.path.clone(), source };
-                refused.push(Imported { folder: folder.path, outcome: Err(error) });
+                refused.push(Imported {
+                    folder: folder.path,
+                    outcome: Err(error),
+                    password: Memory::None,
+                });
             }
         }
     }
@@ -189,7 +215,13 @@ pub fn import(
     for source in sources {
         let outcome = import_one(opened, source, &cuts, options, observer, stop);
         let fatal = outcome.as_ref().is_err_and(is_fatal);
-        results.push(Imported { folder: source.folder.path.clone(), outcome });
+        let password = match &outcome {
+            Ok(Outcome::New { .. } | Outcome::Known { .. }) => {
+                keep_password(opened, source, options, observer)
+            }
+            Ok(Outcome::Would { .. }) | Err(_) => Memory::None,
+        };
+        results.push(Imported { folder: source.folder.path.clone(), outcome, password });
         if fatal {
             // A record may stand on the drive that this run does not know of.
             opened.host.abandon_writer();
@@ -200,6 +232,38 @@ pub fn import(
         opened.remember(observer);
     }
     Ok(results)
+}
+
+/// Adds to passwords what the repository remembers and may open these folders.
+pub fn add_remembered(passwords: &mut Passwords, opened: &Opened, folders: &[BackupFolder]) {
+    let keybags: Vec<_> = folders.iter().filter_map(keybag_of).collect();
+    let udids: Vec<&str> = folders.iter().map(|folder| folder.udid.as_str()).collect();
+    remembered::add_to(passwords, &opened.repository, &keybags, &udids);
+}
+
+/// Keeps the password that opened a folder; the snapshot stands whether or not that succeeds.
+fn keep_password(
+    opened: &Opened,
+    source: &Source,
+    options: &ImportOptions,
+    observer: &dyn Observer,
+) -> Memory {
+    let Lock::Open(unlocked) = &source.lock else { return Memory::None };
+    let (repository, udid) = (&opened.repository, source.folder.udid.as_str());
+    if options.no_remember {
+        return match remembered::remembered(repository, &unlocked.keybag) {
+            Some(_) => Memory::Before,
+            None => Memory::Declined,
+        };
+    }
+    match remembered::remember(repository, udid, &unlocked.keybag, &unlocked.password) {
+        Ok(true) => Memory::Now,
+        Ok(false) => Memory::Before,
+        Err(error) => {
+            observer.remark(&format!("the iPhone backup password could not be kept: {error}"));
+            Memory::Declined
+        }
+    }
 }
 
 /// Whether the next folder would fail in the same way.
@@ -376,6 +440,7 @@ fn describe(
         problem_count: taken.problem_count,
         counts: taken.counts,
         parent: None,
+        supersedes: None,
         link,
         russet: env!("CARGO_PKG_VERSION").to_owned(),
     }

@@ -45,6 +45,9 @@ pub enum PhonePasswordError {
     /// The phone said 0, and its settings say otherwise.
     #[error("the phone said that it is done, but its settings still say the opposite")]
     NotInForce,
+    /// Its last backup is not opened yet: its keybag must stay what it was.
+    #[error("a backup of this iPhone waits for its iPhone backup password")]
+    Waits,
     /// Storing what the phone wrote.
     #[error(transparent)]
     Ingest(#[from] IngestError),
@@ -103,6 +106,9 @@ pub fn change(
     let repository = &opened.repository;
     let (snapshots, _) = record::all(repository);
     let begun = begin(repository, &snapshots, &udid, false, observer)?;
+    if begun.record.received.is_some() {
+        return Err(PhonePasswordError::Waits);
+    }
     let mut link = Link::open(phone.start_service(SERVICE, true)?)?;
     let session = Session::begin(repository, None)?;
     let begun = RefCell::new(Some(begun));

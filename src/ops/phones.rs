@@ -4,6 +4,7 @@
 
 pub use crate::capture::device::connect::{
     Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, pair,
+    same_udid,
 };
 
 use crate::snapshot::select::folded;

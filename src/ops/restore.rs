@@ -188,15 +188,20 @@ fn names_a_folder(udid: &str) -> bool {
         && udid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
+/// Why a folder of the target could not be made.
+pub(super) fn target_error(path: &Path, source: io::Error) -> RestoreError {
+    match source.kind() {
+        io::ErrorKind::StorageFull => RestoreError::NoSpace { path: path.to_path_buf() },
+        _ => RestoreError::Target { path: path.to_path_buf(), source },
+    }
+}
+
 fn make_folder(snapshot: &Snapshot, options: &RestoreOptions) -> Result<PathBuf, RestoreError> {
     let udid = &snapshot.record.udid;
     if !names_a_folder(udid) {
         return Err(RestoreError::Udid(udid.chars().take(64).collect()));
     }
-    let failed = |path: &Path, source: io::Error| match source.kind() {
-        io::ErrorKind::StorageFull => RestoreError::NoSpace { path: path.to_path_buf() },
-        _ => RestoreError::Target { path: path.to_path_buf(), source },
-    };
+    let failed = target_error;
     fs::create_dir_all(&options.target).map_err(|e| failed(&options.target, e))?;
     let first = options.target.join(udid);
     match fs::create_dir(&first) {
@@ -380,7 +385,7 @@ fn symlink(_: &[u8], _: &Path) -> io::Result<()> {
 
 /// Temporary files are closed to others; a backup's files are as any file.
 #[cfg(unix)]
-fn open_to_all(file: &File) -> io::Result<()> {
+pub(super) fn open_to_all(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     match file.set_permissions(fs::Permissions::from_mode(0o644)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -389,11 +394,11 @@ fn open_to_all(file: &File) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn open_to_all(_: &File) -> io::Result<()> {
+pub(super) fn open_to_all(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn times((secs, nanos): (i64, u32)) -> FileTimes {
+pub(super) fn times((secs, nanos): (i64, u32)) -> FileTimes {
     let whole = Duration::from_secs(secs.unsigned_abs());
     let time: Option<SystemTime> = match secs {
         0.. => UNIX_EPOCH.checked_add(whole),

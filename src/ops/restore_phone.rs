@@ -3,6 +3,7 @@
 //! Invariant: what can be known to be in the way is found before anything of the phone changes, and is told. Nothing is written to
 //! the repository; the safety snapshot before is a backup like any other.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use russet_store::repository::{Repository, RepositoryError};
@@ -11,7 +12,8 @@ use super::backup::{BackedUp, BackupError, BackupOptions, Job, backup};
 use super::beside::{SERVICE, heard};
 use super::list::shown_path;
 use super::open::Opened;
-use crate::capture::device::backup_password::BackupPassword;
+use super::phone_keys::{Answer, Asked, PhoneKeys, Unopened};
+use crate::apple::{Passwords, PhonePassword};
 use crate::capture::device::connect::{ConnectError, Phone, SyncGuard, Values};
 use crate::capture::device::give::{GiveError, RestoreWish, give};
 use crate::capture::device::restore_apps::{RestoreApps, restore_applications};
@@ -225,7 +227,10 @@ pub fn safety_backup(
     observer: &dyn Observer,
 ) -> Result<BackedUp, SafetyError> {
     let options = BackupOptions { tags: vec![SAFETY_TAG.to_owned()], ..BackupOptions::default() };
-    let mut made = backup(opened, vec![job], &options, observer)?;
+    // A safety snapshot is never refused for want of a password: as the phone encrypted it, it restores as well.
+    let (nobody, dir) = (|_: Asked<'_>| Answer::Nobody, PathBuf::new());
+    let keys = PhoneKeys::new(Passwords::default(), &nobody, Unopened::Store, dir);
+    let mut made = backup(opened, vec![job], &options, &keys, observer, &|| false)?;
     match made.pop() {
         Some(Ok(made)) if made.snapshot.is_good() => Ok(made),
         Some(Ok(made)) => Err(SafetyError::Incomplete { id: made.snapshot.short_id() }),
@@ -244,7 +249,7 @@ pub fn restore_to_phone(
     snapshot: &Snapshot,
     (phone, cancelled): (&mut Phone, &AtomicBool),
     wish: RestoreWish,
-    password: Option<&BackupPassword>,
+    password: Option<&PhonePassword>,
     observer: &dyn Observer,
 ) -> Result<(), PhoneRestoreError> {
     let result = write_back(repository, snapshot, (phone, cancelled), wish, password, observer);
@@ -262,7 +267,7 @@ fn write_back(
     snapshot: &Snapshot,
     (phone, cancelled): (&mut Phone, &AtomicBool),
     wish: RestoreWish,
-    password: Option<&BackupPassword>,
+    password: Option<&PhonePassword>,
     observer: &dyn Observer,
 ) -> Result<(), PhoneRestoreError> {
     observer.begin(Phase::Looking, 0, 0);

@@ -139,7 +139,8 @@ fn small_files(repository: &Repository, report: &mut Report) {
     let rooms: Vec<_> = repository.with_inventory(|i| i.rooms.keys().copied().collect());
     for (room, id) in rooms {
         let gone = state.revoked_keyslots.contains(&id)
-            || state.snapshots.get(&id).is_some_and(|s| s.forgotten);
+            || state.snapshots.get(&id).is_some_and(|s| s.forgotten)
+            || state.forgotten_secrets.contains(&id);
         if gone {
             continue;
         }
@@ -152,6 +153,7 @@ fn small_files(repository: &Repository, report: &mut Report) {
             (None, _) | (_, Room::Keys) => Ok(()),
             (Some(file), Room::Snapshots) => repository.open_record(Kind::Snapshot, file).map(drop),
             (Some(file), Room::Log) => repository.open_record(Kind::Log, file).map(drop),
+            (Some(file), Room::Secrets) => repository.open_record(Kind::Secret, file).map(drop),
         };
         if let Err(error) = opens {
             report.damages.push(damage(format!("{}/{id}", room.dir()), error, false));

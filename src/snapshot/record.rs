@@ -118,6 +118,9 @@ pub struct SnapshotRecord {
     /// The snapshot whose unchanged files were taken over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<RecordId>,
+    /// The snapshot in whose place it stands: the same backup, stored in another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<RecordId>,
     /// Place in the chain of its writer.
     #[serde(flatten)]
     pub link: Link,

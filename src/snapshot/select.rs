@@ -208,6 +208,7 @@ mod tests {
             problem_count: 0,
             counts: Counts::default(),
             parent: None,
+            supersedes: None,
             link,
             russet: String::new(),
         };

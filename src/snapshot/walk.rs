@@ -229,7 +229,7 @@ impl BlobWalk {
         root: BlobId,
         problem: &mut dyn FnMut(TreeError),
     ) {
-        self.add_node(repository, root, LEVEL_MAX + 1, problem);
+        self.visit(repository, problem).node(root, LEVEL_MAX + 1);
     }
 
     /// Adds all blobs of one file.
@@ -239,54 +239,77 @@ impl BlobWalk {
         content: &Content,
         problem: &mut dyn FnMut(TreeError),
     ) {
-        self.add_ids(repository, content.depth, &content.ids, problem);
+        self.visit(repository, problem).ids(content.depth, &content.ids);
     }
 
-    fn add_node(
-        &mut self,
-        r: &Repository,
-        id: BlobId,
-        below: u8,
-        problem: &mut dyn FnMut(TreeError),
-    ) {
+    fn visit<'v>(
+        &'v mut self,
+        repository: &'v Repository,
+        problem: &'v mut dyn FnMut(TreeError),
+    ) -> Visit<'v, impl FnMut(BlobId) + 'v> {
+        let Self { trees, data } = self;
+        let data = |id| {
+            data.insert(id);
+        };
+        Visit { repository, trees, data, problem }
+    }
+}
+
+/// Gives every piece of a file that a tree needs to `data`, as often as it is met, and gives back the nodes and lists, which
+/// were all read. Only these are held: there are twenty times as many pieces. What cannot be read is given to `problem`.
+pub fn visit_data(
+    repository: &Repository,
+    root: BlobId,
+    data: impl FnMut(BlobId),
+    problem: &mut dyn FnMut(TreeError),
+) -> HashSet<BlobId> {
+    let mut trees = HashSet::new();
+    Visit { repository, trees: &mut trees, data, problem }.node(root, LEVEL_MAX + 1);
+    trees
+}
+
+/// Down a tree, into no node or list twice.
+struct Visit<'v, D> {
+    repository: &'v Repository,
+    trees: &'v mut HashSet<BlobId>,
+    data: D,
+    problem: &'v mut dyn FnMut(TreeError),
+}
+
+impl<D: FnMut(BlobId)> Visit<'_, D> {
+    fn node(&mut self, id: BlobId, below: u8) {
         if !self.trees.insert(id) {
             return;
         }
-        match read_node(r, id, below) {
+        match read_node(self.repository, id, below) {
             Ok(Node::Leaf(entries)) => {
                 for entry in entries {
                     if let super::What::File(content) = &entry.what {
-                        self.add_content(r, content, problem);
+                        self.ids(content.depth, &content.ids);
                     }
                 }
             }
             Ok(Node::Inner(level, children)) => {
                 for child in children {
-                    self.add_node(r, child.id, level, problem);
+                    self.node(child.id, level);
                 }
             }
-            Err(error) => problem(error),
+            Err(error) => (self.problem)(error),
         }
     }
 
-    fn add_ids(
-        &mut self,
-        r: &Repository,
-        depth: u8,
-        ids: &[BlobId],
-        problem: &mut dyn FnMut(TreeError),
-    ) {
+    fn ids(&mut self, depth: u8, ids: &[BlobId]) {
         for id in ids {
             if depth == 0 {
-                self.data.insert(*id);
+                (self.data)(*id);
                 continue;
             }
             if !self.trees.insert(*id) {
                 continue;
             }
-            match read_list(r, *id, depth) {
-                Ok(below) => self.add_ids(r, depth - 1, &below, problem),
-                Err(error) => problem(error),
+            match read_list(self.repository, *id, depth) {
+                Ok(below) => self.ids(depth - 1, &below),
+                Err(error) => (self.problem)(error),
             }
         }
     }

@@ -23,10 +23,11 @@ pub enum Kind {
     Snapshot,
     Log,
     Draft,
+    Secret,
 }
 
 impl Kind {
-    const ALL: [(Self, u8); 8] = [
+    const ALL: [(Self, u8); 9] = [
         (Self::Config, 1),
         (Self::Keyslot, 2),
         (Self::Keyring, 3),
@@ -35,6 +36,7 @@ impl Kind {
         (Self::Snapshot, 6),
         (Self::Log, 7),
         (Self::Draft, 8),
+        (Self::Secret, 11),
     ];
 
     /// The number in the format.

@@ -23,11 +23,13 @@ pub enum Room {
     Snapshots,
     /// Log records.
     Log,
+    /// What a person had remembered, until it is forgotten.
+    Secrets,
 }
 
 impl Room {
     /// All rooms.
-    pub const ALL: [Self; 3] = [Self::Keys, Self::Snapshots, Self::Log];
+    pub const ALL: [Self; 4] = [Self::Keys, Self::Snapshots, Self::Log, Self::Secrets];
 
     /// The folder.
     #[must_use]
@@ -36,6 +38,7 @@ impl Room {
             Self::Keys => "keys",
             Self::Snapshots => "snapshots",
             Self::Log => "log",
+            Self::Secrets => "secrets",
         }
     }
 
@@ -46,6 +49,7 @@ impl Room {
             Kind::Keyslot | Kind::Keyring => Some(Self::Keys),
             Kind::Snapshot => Some(Self::Snapshots),
             Kind::Log => Some(Self::Log),
+            Kind::Secret => Some(Self::Secrets),
             Kind::Config | Kind::Pack | Kind::Segment | Kind::Draft => None,
         }
     }

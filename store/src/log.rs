@@ -73,6 +73,9 @@ pub enum Said {
     KeyslotRevoked {
         keyslot: RecordId,
     },
+    SecretForgotten {
+        secret: RecordId,
+    },
     Setting {
         name: String,
         value: String,
@@ -110,6 +113,8 @@ pub struct State {
     pub snapshots: BTreeMap<RecordId, SnapshotState>,
     /// Keyslots that must not be used or brought back.
     pub revoked_keyslots: BTreeSet<RecordId>,
+    /// Remembered secrets that must not be used or brought back.
+    pub forgotten_secrets: BTreeSet<RecordId>,
     /// Settings.
     pub settings: BTreeMap<String, String>,
     /// Last verification of the whole repository, Unix seconds.
@@ -137,6 +142,10 @@ pub fn fold(records: &[(RecordId, LogRecord)]) -> State {
             Said::Setting { name, .. } => Topic::Setting(name),
             Said::KeyslotRevoked { keyslot } => {
                 state.revoked_keyslots.insert(*keyslot);
+                continue;
+            }
+            Said::SecretForgotten { secret } => {
+                state.forgotten_secrets.insert(*secret);
                 continue;
             }
             Said::Verified { snapshot, .. } => {

@@ -1,7 +1,7 @@
 //! A repository: opening it with a secret, and the keys, records and packs that are then at hand.
 //!
 //! Invariant: what a damaged or missing file can be spared for is read without it, with a remark; nothing here writes but
-//! [`create`], [`Repository::append`], [`Repository::add_keyslot`], [`Repository::mend`] and what deals with drafts. The boundary
+//! [`create`], [`Repository::append`], [`Repository::add_keyslot`], [`Repository::mend`] and what deals with drafts and secrets. The boundary
 //! of encryption is this type: outside it bytes are plain, in a [`Backend`] they are sealed.
 
 mod create;
@@ -9,12 +9,14 @@ mod drafts;
 mod fetch;
 mod keyslots;
 mod rescue;
+mod secrets;
 mod unlock;
 
 pub use create::{CreateOptions, Created, create};
 pub use drafts::Checkpoint;
 pub use fetch::{FetchError, PackCheck};
 pub use keyslots::RemoveError;
+pub use secrets::OpenedSecret;
 pub use unlock::LockedRepository;
 
 use std::collections::BTreeMap;
@@ -454,8 +456,12 @@ impl Repository {
                 Room::Keys => state.revoked_keyslots.contains(&id),
                 Room::Snapshots => state.snapshots.get(&id).is_some_and(|s| s.forgotten),
                 Room::Log => false,
+                Room::Secrets => state.forgotten_secrets.contains(&id),
             };
             if gone {
+                if room == Room::Secrets {
+                    self.delete_secret(id)?;
+                }
                 continue;
             }
             let found =
@@ -495,6 +501,7 @@ impl Repository {
             Room::Keys => self.is_our_key_file(bytes),
             Room::Snapshots => self.open_record(Kind::Snapshot, bytes).is_ok(),
             Room::Log => self.open_record(Kind::Log, bytes).is_ok(),
+            Room::Secrets => self.open_record(Kind::Secret, bytes).is_ok(),
         }
     }
 

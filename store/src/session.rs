@@ -290,6 +290,9 @@ impl<'r> Session<'r> {
             self.repository.backend().barrier().map_err(SessionError::Write)?;
         }
         self.repository.index().flush()?;
+        // What comes next may be something else altogether, and need the memory.
+        lock(&self.rooms).clear();
+        lock(&self.pending).shrink_to_fit();
         Ok(())
     }
 

@@ -10,11 +10,17 @@ mod damage;
 mod device;
 #[cfg(unix)]
 mod device_restore;
+#[cfg(target_os = "linux")]
+mod device_scale;
 mod drive;
 mod encrypted;
+mod extract;
 #[cfg(unix)]
 mod golden;
 mod histories;
 mod import;
 mod messages;
+mod remembered;
+#[cfg(target_os = "linux")]
+mod secrets;
 mod support;

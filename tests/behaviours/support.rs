@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use russet_store::seal::{Kdf, Password};
+use russet::observe::Collecting;
+use russet::ops::open::{OpenOptions, Opened, open};
+use russet_store::config::Purpose;
+use russet_store::seal::{Kdf, Password, SlotSecret};
 use russet_testkit::FakeBackup;
 use russet_testkit::compare::same_folder;
 use serde_json::Value;
@@ -119,6 +122,18 @@ impl TestRepository {
     #[track_caller]
     pub(crate) fn assert_sound(&self) {
         self.run(&["verify", "--read-data"]).code(0);
+    }
+
+    /// Opened to be read, with an index of its own.
+    pub(crate) fn open(&self) -> Opened {
+        let options = OpenOptions {
+            location: self.path(),
+            cache_dir: None,
+            read_back: false,
+            retry_lock: Duration::ZERO,
+        };
+        let secret = SlotSecret::Password(Password::new("correct horse").unwrap());
+        open(&options, &secret, Purpose::Read, false, &Collecting::default()).unwrap()
     }
 
     /// Files of the repository below a folder of it, sorted.
@@ -315,6 +330,21 @@ impl Mounted {
     /// A drive of that many bytes at a folder.
     pub(crate) fn drive(len: u64, at: &Path) -> Option<Self> {
         Self::mount(&["-t", "tmpfs", "-o", &format!("size={len}"), "tmpfs", text(at)], at)
+    }
+
+    /// A drive with ext4, whose bytes are those of a file.
+    pub(crate) fn image(len: u64, image: &Path, at: &Path) -> Option<Self> {
+        fs::File::create(image).unwrap().set_len(len).unwrap();
+        let made = Command::new("mkfs.ext4").args(["-q", "-F", text(image)]).output();
+        match made {
+            Ok(made) if made.status.success() => {
+                Self::mount(&["-o", "loop", text(image), text(at)], at)
+            }
+            _ => {
+                skipped("mkfs.ext4 is not there");
+                None
+            }
+        }
     }
 
     fn mount(args: &[&str], at: &Path) -> Option<Self> {

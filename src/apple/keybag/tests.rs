@@ -20,7 +20,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 fn passwords(all: &[&str]) -> Passwords {
-    Passwords::new(all.iter().map(|text| PhonePassword::new(text.as_bytes())).collect())
+    Passwords::new(all.iter().map(|text| PhonePassword::new(text).unwrap()).collect())
 }
 
 fn row() -> WrappedKey {
@@ -64,7 +64,7 @@ fn another_implementation_s_keybag_gives_its_file_key() {
 #[test]
 fn a_wrong_password_is_told_and_of_several_the_right_one_counts() {
     let bag = Keybag::parse(&hex(BAG)).unwrap();
-    for wrong in [&[][..], &[""], &["passwort"], &["pässwörd "], &["a", "b"]] {
+    for wrong in [&[][..], &["passwort"], &["pässwörd "], &["a", "b"]] {
         assert!(passwords(wrong).unlock(&bag).is_err(), "{wrong:?}");
     }
     assert!(passwords(&["wrong", PASSWORD]).unlock(&bag).is_ok());
@@ -199,14 +199,28 @@ fn a_wrapped_key_that_was_changed_cut_or_lengthened_gives_nothing() {
 }
 
 #[test]
-fn one_line_end_of_a_password_file_is_dropped() {
-    let bytes = |text: &[u8]| PhonePassword::from_file(text).0.clone();
-    assert_eq!(bytes(b"a b"), b"a b");
-    assert_eq!(bytes(b"a\n"), b"a");
-    assert_eq!(bytes(b"a\r\n"), b"a");
-    assert_eq!(bytes(b"a\r"), b"a\r");
-    assert_eq!(bytes(b"a\n\n"), b"a\n");
-    assert!(PhonePassword::from_file(b"\n").is_empty());
+fn the_same_letters_in_another_form_open_and_the_form_that_did_is_told() {
+    let bag = Keybag::parse(&hex(BAG)).unwrap();
+    // The sample's password is composed; another keyboard gives it in pieces, or mixed.
+    for typed in ["pa\u{308}sswo\u{308}rd", "p\u{e4}sswo\u{308}rd"] {
+        let mut typed = passwords(&["wrong", typed]);
+        assert!(typed.unlock(&bag).is_ok());
+        assert_eq!(typed.that_opens(&bag).unwrap().text(), PASSWORD);
+    }
+    assert!(passwords(&["pa\u{308}sswo\u{308}rt"]).that_opens(&bag).is_none());
+}
+
+#[test]
+fn a_password_that_is_meant_for_a_keybag_is_tried_before_all_others() {
+    let bag = Keybag::parse(&hex(BAG)).unwrap();
+    let mut all = passwords(&["a", "b"]);
+    all.add_known(PhonePassword::new("c").unwrap());
+    all.add_meant(bag.id(), PhonePassword::new(PASSWORD).unwrap());
+    assert!(all.unlock(&bag).is_ok());
+    assert_eq!(all.derived.len(), 1);
+    let mut meant_wrongly = passwords(&[PASSWORD]);
+    meant_wrongly.add_meant(bag.id(), PhonePassword::new("old").unwrap());
+    assert!(meant_wrongly.unlock(&bag).is_ok());
 }
 
 #[test]
@@ -216,7 +230,7 @@ fn the_keys_of_a_manifest_plist_are_found_and_never_shown() {
         ("ManifestKey", plist::Value::Data(hex(ROW))),
     ]));
     let locked = LockedKeys::parse(&plist).unwrap();
-    assert_eq!(locked.keybag.id().unwrap()[..4], [0, 1, 2, 3]);
+    assert_eq!(locked.keybag.id().as_bytes(), blake3::hash(&hex(BAG)).as_bytes());
     assert_eq!(locked.manifest_key.as_ref().unwrap().as_bytes(), hex(ROW));
     assert_eq!(locked.unlock(&mut passwords(&[PASSWORD])).unwrap().manifest().as_bytes()[0], 0xc0);
     assert_eq!(locked.unlock(&mut passwords(&["x"])).err(), Some(WrongPassword.into()));

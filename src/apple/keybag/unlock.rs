@@ -8,37 +8,13 @@ use aes_kw::{KeyInit, KwAes256};
 use pbkdf2::pbkdf2_hmac;
 use sha1::Sha1;
 use sha2::Sha256;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::{Derivation, FileKey, Keybag};
+use super::password::PhonePassword;
+use super::{Derivation, FileKey, Keybag, KeybagId};
 use crate::apple::mb_file::WrappedKey;
 
 type Key = Zeroizing<[u8; 32]>;
-
-/// A backup password as a person set it on the phone or the computer. No `Debug`, wiped when dropped.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub struct PhonePassword(pub(super) Vec<u8>);
-
-impl PhonePassword {
-    /// The password's bytes as typed, UTF-8. Apple's programs neither cut nor normalise it.
-    #[must_use]
-    pub fn new(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
-    }
-
-    /// From a file's bytes: one line end at the end is dropped.
-    #[must_use]
-    pub fn from_file(bytes: &[u8]) -> Self {
-        let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        Self::new(line.strip_suffix(b"\r").filter(|_| line.len() < bytes.len()).unwrap_or(line))
-    }
-
-    /// Whether there is nothing in it: no phone has such a password.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 /// None of the passwords opens this keybag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,17 +22,35 @@ impl PhonePassword {
 pub struct WrongPassword;
 
 /// Passwords to try, and what was derived from them.
+///
+/// Those that a person gave come first; then those that are known from elsewhere. A password that is remembered for just this
+/// keybag is tried before any other, and each in its other forms only where no password opens as it stands.
 #[derive(Default)]
 pub struct Passwords {
     passwords: Vec<PhonePassword>,
+    given_count: usize,
+    meant_for: Vec<(KeybagId, usize)>,
     pub(super) derived: Vec<(usize, Derivation, Key)>,
 }
 
 impl Passwords {
-    /// Of several the first that opens a keybag counts.
+    /// Passwords that a person gave. Of several the first that opens a keybag counts.
     #[must_use]
-    pub fn new(passwords: Vec<PhonePassword>) -> Self {
-        Self { passwords, derived: Vec::new() }
+    pub fn new(given: Vec<PhonePassword>) -> Self {
+        let mut all = Self { given_count: given.len(), ..Self::default() };
+        all.passwords = given;
+        all
+    }
+
+    /// Whether nobody gave one. There may be some that are known from elsewhere.
+    #[must_use]
+    pub fn none_given(&self) -> bool {
+        self.given_count == 0
+    }
+
+    /// One more to try.
+    pub fn add(&mut self, password: PhonePassword) {
+        self.passwords.push(password);
     }
 
     /// Whether there is none to try.
@@ -65,18 +59,67 @@ impl Passwords {
         self.passwords.is_empty()
     }
 
+    /// Adds one that may open something.
+    pub fn add_known(&mut self, password: PhonePassword) {
+        self.number_of(password);
+    }
+
+    /// Adds one that opened this keybag before.
+    pub fn add_meant(&mut self, keybag: KeybagId, password: PhonePassword) {
+        let number = self.number_of(password);
+        self.meant_for.push((keybag, number));
+    }
+
+    fn number_of(&mut self, password: PhonePassword) -> usize {
+        let known = self.passwords.iter().position(|known| known.text() == password.text());
+        known.unwrap_or_else(|| {
+            self.passwords.push(password);
+            self.passwords.len() - 1
+        })
+    }
+
     /// Opens a keybag. The first time for its salts this takes seconds for each password.
     ///
     /// # Errors
     /// No password opens any of its classes.
     pub fn unlock(&mut self, keybag: &Keybag) -> Result<ClassKeys, WrongPassword> {
-        for index in 0..self.passwords.len() {
-            let keys = ClassKeys::unwrap(keybag, &self.wrapping_key(index, &keybag.derivation));
-            if !keys.0.is_empty() {
-                return Ok(keys);
+        self.try_all(keybag).map(|(_, keys)| keys).ok_or(WrongPassword)
+    }
+
+    /// The password that opens a keybag, in the form that does.
+    pub fn that_opens(&mut self, keybag: &Keybag) -> Option<PhonePassword> {
+        let (number, _) = self.try_all(keybag)?;
+        self.passwords.get(number).map(PhonePassword::again)
+    }
+
+    fn try_all(&mut self, keybag: &Keybag) -> Option<(usize, ClassKeys)> {
+        let meant: Vec<usize> =
+            self.meant_for.iter().filter(|(id, _)| *id == keybag.id).map(|(_, at)| *at).collect();
+        let found = meant.into_iter().find_map(|number| self.try_one(number, keybag));
+        if found.is_some() {
+            return found;
+        }
+        let as_they_stand = self.passwords.len();
+        let found = (0..as_they_stand).find_map(|number| self.try_one(number, keybag));
+        if found.is_some() {
+            return found;
+        }
+        for number in 0..as_they_stand {
+            let forms = self.passwords.get(number).map(PhonePassword::other_forms);
+            for form in forms.into_iter().flatten() {
+                let number = self.number_of(form);
+                let found = (number >= as_they_stand).then(|| self.try_one(number, keybag));
+                if let Some(found) = found.flatten() {
+                    return Some(found);
+                }
             }
         }
-        Err(WrongPassword)
+        None
+    }
+
+    fn try_one(&mut self, number: usize, keybag: &Keybag) -> Option<(usize, ClassKeys)> {
+        let keys = ClassKeys::unwrap(keybag, &self.wrapping_key(number, &keybag.derivation));
+        (!keys.0.is_empty()).then_some((number, keys))
     }
 
     fn wrapping_key(&mut self, index: usize, derivation: &Derivation) -> Key {
@@ -84,8 +127,8 @@ impl Passwords {
         if let Some((.., key)) = known {
             return key.clone();
         }
-        let password = self.passwords.get(index).map_or(&[][..], |password| &password.0);
-        let key = derivation.derive(password);
+        let password = self.passwords.get(index).map_or("", PhonePassword::text);
+        let key = derivation.derive(password.as_bytes());
         self.derived.push((index, derivation.clone(), key.clone()));
         key
     }

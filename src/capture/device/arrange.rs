@@ -20,15 +20,11 @@ pub struct StoredItem<'a> {
     pub kind: ItemKind,
     /// Bytes as stored; 0 for folders and links.
     pub len: u64,
-    /// Modification time, Unix seconds.
-    pub mtime_secs: i64,
-    /// And nanoseconds.
-    pub mtime_nanos: u32,
-    /// The caller's word for its content.
-    pub index: usize,
-    /// SHA-1 of the stored bytes of a file that arrived in this run; it is held against its row.
-    pub fresh_sha1: Option<[u8; 20]>,
 }
+
+/// Gives the SHA-1 of the stored bytes of the file at a path, if it arrived in this run; it is held against its row. Asked and
+/// not kept: a million of them would be 40 MB.
+pub type FreshSha1<'a> = &'a dyn Fn(&[u8]) -> Option<[u8; 20]>;
 
 /// Whether the rows of Manifest.db could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,23 +38,20 @@ pub enum RowsRead {
 /// An arrangement in the making: first all items, then all rows, then the end.
 pub struct Arranging<'a> {
     items: Vec<Place<'a>>,
+    counts: Counts,
     catalogue: Catalogue,
     mark: RowMark<'a>,
-    /// Id and SHA-1 of what arrived in this run, by id.
-    fresh: Vec<([u8; 20], [u8; 20])>,
+    fresh: FreshSha1<'a>,
     checked_count: u64,
     problems: Problems,
 }
 
+/// As little as joins and sorts: there are a million. What else is known of an item its owner finds by its path.
 #[derive(Debug)]
 struct Place<'a> {
     path: &'a [u8],
-    len: u64,
-    mtime_secs: i64,
-    index: usize,
-    mtime_nanos: u32,
     row: Option<RowIndex>,
-    kind: ItemKind,
+    is_file: bool,
 }
 
 /// Everything in the folder, sorted as a tree wants it.
@@ -87,88 +80,71 @@ pub struct ArrangedItem<'a> {
     pub relative_path: &'a [u8],
     /// Path in the folder.
     pub stored_path: &'a [u8],
-    /// What it is.
-    pub kind: ItemKind,
-    /// Bytes as stored.
-    pub len: u64,
-    /// Modification time, Unix seconds.
-    pub mtime_secs: i64,
-    /// And nanoseconds.
-    pub mtime_nanos: u32,
     /// By which its row is known again.
     pub row: Option<[u8; 8]>,
-    /// The caller's word for its content.
-    pub index: usize,
 }
 
 impl<'a> Arranging<'a> {
-    /// Takes the items, in any order.
-    pub fn new(stored: impl IntoIterator<Item = StoredItem<'a>>, mark: RowMark<'a>) -> Self {
-        let (mut items, mut fresh) = (Vec::new(), Vec::new());
-        for item in stored {
-            let StoredItem { path, kind, len, mtime_secs, mtime_nanos, index, fresh_sha1 } = item;
-            if kind == ItemKind::File {
-                fresh.extend(file_id_of(path).zip(fresh_sha1));
+    /// Takes the items, about `count` of them, in any order.
+    pub fn new(
+        count: usize,
+        stored: impl IntoIterator<Item = StoredItem<'a>>,
+        fresh: FreshSha1<'a>,
+        mark: RowMark<'a>,
+    ) -> Self {
+        let (mut items, mut counts) = (Vec::with_capacity(count), Counts::default());
+        for StoredItem { path, kind, len } in stored {
+            match kind {
+                ItemKind::Directory => counts.directories += 1,
+                ItemKind::Link => counts.links += 1,
+                ItemKind::File => {
+                    counts.files += 1;
+                    counts.len = counts.len.saturating_add(len);
+                }
             }
-            items.push(Place { path, len, mtime_secs, index, mtime_nanos, row: None, kind });
+            items.push(Place { path, row: None, is_file: kind == ItemKind::File });
         }
-        fresh.sort_unstable();
-        let (catalogue, problems) = (Catalogue::default(), Problems::default());
-        Self { items, catalogue, mark, fresh, checked_count: 0, problems }
+        let (mut catalogue, problems) = (Catalogue::default(), Problems::default());
+        catalogue.reserve(items.len());
+        Self { items, counts, catalogue, mark, fresh, checked_count: 0, problems }
     }
 
     /// Takes a row. Only of a file that arrived in this run is its blob read.
     pub fn row(&mut self, row: &Row) {
         self.catalogue.add(row, self.mark);
         let RowFileId::Id(id) = &row.file_id else { return };
-        let Ok(at) = self.fresh.binary_search_by(|(fresh, _)| fresh.cmp(id.as_bytes())) else {
+        let Some(sha1) = (self.fresh)(id.stored_path().as_bytes()) else { return };
+        // A blob without a digest, or that is none, promises nothing: most domains have no digests.
+        let Some(digest) = MbFile::parse(&row.file).ok().and_then(|file| file.digest) else {
             return;
         };
-        let sha1 = self.fresh.get(at).map(|(_, sha1)| *sha1);
-        // A blob without a digest, or that is none, promises nothing: most domains have no digests.
-        let digest = MbFile::parse(&row.file).ok().and_then(|file| file.digest);
-        if let (Some(digest), Some(sha1)) = (digest, sha1) {
-            self.checked_count += 1;
-            if digest != sha1 {
-                let why = format!(
-                    "arrived with SHA-1 {}, and Manifest.db has {}",
-                    hex(&sha1),
-                    hex(&digest)
-                );
-                self.problems.add(row_shown((&row.domain, &row.relative_path)), &why);
-            }
+        self.checked_count += 1;
+        if digest != sha1 {
+            let why =
+                format!("arrived with SHA-1 {}, and Manifest.db has {}", hex(&sha1), hex(&digest));
+            self.problems.add(row_shown((&row.domain, &row.relative_path)), &why);
         }
     }
 
     /// Joins, sorts and checks.
     #[must_use]
     pub fn finish(mut self, rows: RowsRead) -> Arranged<'a> {
-        self.fresh = Vec::new();
         if rows == RowsRead::No {
             self.catalogue = Catalogue::default();
             self.problems = Problems::default();
             self.checked_count = 0;
         }
         self.catalogue.sort();
-        let mut counts = Counts::default();
         let mut rowless_count = 0;
-        for item in &mut self.items {
-            match item.kind {
-                ItemKind::Directory => counts.directories += 1,
-                ItemKind::Link => counts.links += 1,
-                ItemKind::File => {
-                    counts.files += 1;
-                    counts.len += item.len;
-                    item.row = self.catalogue.find(item.path);
-                    let is_payload = item.row.is_none() && file_id_of(item.path).is_some();
-                    rowless_count += u64::from(is_payload && rows == RowsRead::All);
-                }
-            }
+        for item in self.items.iter_mut().filter(|item| item.is_file) {
+            item.row = self.catalogue.find(item.path);
+            let is_payload = item.row.is_none() && file_id_of(item.path).is_some();
+            rowless_count += u64::from(is_payload && rows == RowsRead::All);
         }
         self.catalogue.sort_items(&mut self.items, |item| (item.row, item.path));
         let why = "is listed in Manifest.db, but its file is not there";
         self.catalogue.report(&mut self.problems, why);
-        let Self { items, catalogue, checked_count, problems, .. } = self;
+        let Self { items, counts, catalogue, checked_count, problems, .. } = self;
         let (mut problems, problem_count) = (problems.first, problems.count);
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         Arranged { items, catalogue, problems, problem_count, counts, rowless_count, checked_count }
@@ -184,12 +160,7 @@ impl Arranged<'_> {
                 domain,
                 relative_path,
                 stored_path: item.path,
-                kind: item.kind,
-                len: item.len,
-                mtime_secs: item.mtime_secs,
-                mtime_nanos: item.mtime_nanos,
                 row: self.catalogue.mark(item.row),
-                index: item.index,
             }
         })
     }
@@ -225,10 +196,12 @@ mod tests {
         mark
     }
 
-    fn item(path: &[u8], index: usize) -> StoredItem<'_> {
-        let (mtime_secs, mtime_nanos, fresh_sha1) = (5, 6, None);
-        let kind = ItemKind::File;
-        StoredItem { path, kind, len: 10, mtime_secs, mtime_nanos, index, fresh_sha1 }
+    fn item(path: &[u8]) -> StoredItem<'_> {
+        StoredItem { path, kind: ItemKind::File, len: 10 }
+    }
+
+    fn nothing_is_fresh(_: &[u8]) -> Option<[u8; 20]> {
+        None
     }
 
     fn row(domain: &str, path: &str, flags: i64, file: &[u8]) -> Row {
@@ -247,7 +220,15 @@ mod tests {
     }
 
     fn arrange<'a>(items: &[StoredItem<'a>], rows: &[Row]) -> Arranged<'a> {
-        let mut arranging = Arranging::new(items.iter().copied(), &mark);
+        arrange_fresh(items, rows, &nothing_is_fresh)
+    }
+
+    fn arrange_fresh<'a>(
+        items: &[StoredItem<'a>],
+        rows: &[Row],
+        fresh: FreshSha1<'a>,
+    ) -> Arranged<'a> {
+        let mut arranging = Arranging::new(items.len(), items.iter().copied(), fresh, &mark);
         rows.iter().for_each(|row| arranging.row(row));
         arranging.finish(RowsRead::All)
     }
@@ -269,9 +250,9 @@ mod tests {
     /// What comes of one file whose row has a digest.
     fn with_digest(fresh_sha1: Option<[u8; 20]>) -> (u64, Vec<Problem>) {
         let path = stored_path("HomeDomain", "Library/a");
-        let items = [StoredItem { fresh_sha1, ..item(&path, 0) }];
         let rows = [row("HomeDomain", "Library/a", 1, &blob_with_digest(OLD_SHA1))];
-        let arranged = arrange(&items, &rows);
+        let fresh = |asked: &[u8]| fresh_sha1.filter(|_| asked == path);
+        let arranged = arrange_fresh(&[item(&path)], &rows, &fresh);
         assert_eq!(arranged.problem_count, arranged.problems.len() as u64);
         (arranged.checked_count, arranged.problems)
     }
@@ -280,28 +261,24 @@ mod tests {
     fn items_come_by_domain_then_path_then_stored_path() {
         let rows = [row("B", "a", 1, b""), row("A", "b", 1, b""), row("A", "a/b", 1, b"")];
         let paths = [("B", "a"), ("A", "b"), ("A", "a/b")].map(|(d, p)| stored_path(d, p));
-        let mut items = vec![item(b"Status.plist", 3), item(b"", 4), item(b"Info.plist", 5)];
-        items.extend(paths.iter().zip(0..).map(|(path, index)| item(path, index)));
+        let mut items = vec![item(b"Status.plist"), item(b""), item(b"Info.plist")];
+        items.extend(paths.iter().map(|path| item(path)));
         let arranged = arrange(&items, &rows);
-        let order: Vec<usize> = arranged.items().map(|item| item.index).collect();
-        assert_eq!(order, [4, 5, 3, 2, 1, 0]);
+        let order: Vec<&[u8]> = arranged.items().map(|item| item.stored_path).collect();
+        let [b_a, a_b, a_ab] = &paths;
+        assert_eq!(order, [b"".as_slice(), b"Info.plist", b"Status.plist", a_ab, a_b, b_a]);
         assert_eq!((arranged.problem_count, arranged.rowless_count), (0, 0));
     }
 
     #[test]
     fn an_item_has_the_names_and_the_mark_of_its_row() {
         let path = stored_path("HomeDomain", "Library/a");
-        let arranged = arrange(&[item(&path, 7)], &[row("HomeDomain", "Library/a", 1, b"blob")]);
+        let arranged = arrange(&[item(&path)], &[row("HomeDomain", "Library/a", 1, b"blob")]);
         let expected = ArrangedItem {
             domain: b"HomeDomain",
             relative_path: b"Library/a",
             stored_path: &path,
-            kind: ItemKind::File,
-            len: 10,
-            mtime_secs: 5,
-            mtime_nanos: 6,
             row: Some(*b"\x01blob\0\0\0"),
-            index: 7,
         };
         assert_eq!(arranged.items().collect::<Vec<_>>(), [expected]);
     }
@@ -309,7 +286,7 @@ mod tests {
     #[test]
     fn a_row_whose_file_is_not_there_is_named() {
         let rows = [row("B", "there is none", 1, b""), row("A", "a folder", 2, b"")];
-        let arranged = arrange(&[item(b"Manifest.db", 0)], &rows);
+        let arranged = arrange(&[item(b"Manifest.db")], &rows);
         let names: Vec<&str> = arranged.problems.iter().map(|p| p.path.as_str()).collect();
         assert_eq!((names, arranged.problem_count), (vec!["B there is none"], 1));
     }
@@ -317,7 +294,7 @@ mod tests {
     #[test]
     fn a_folder_in_the_place_of_a_file_is_not_the_file() {
         let path = stored_path("A", "a");
-        let folder = StoredItem { kind: ItemKind::Directory, len: 0, ..item(&path, 0) };
+        let folder = StoredItem { kind: ItemKind::Directory, len: 0, ..item(&path) };
         let arranged = arrange(&[folder], &[row("A", "a", 1, b"")]);
         assert_eq!((arranged.problem_count, arranged.rowless_count), (1, 0));
         assert_eq!(arranged.items().next().unwrap().row, None);
@@ -338,7 +315,7 @@ mod tests {
     fn a_file_without_a_row_is_kept_and_counted() {
         let path = stored_path("A", "a");
         let in_wrong_shard = [b"zz".as_slice(), &path[2..]].concat();
-        let items = [item(&path, 0), item(b".DS_Store", 1), item(&in_wrong_shard, 2)];
+        let items = [item(&path), item(b".DS_Store"), item(&in_wrong_shard)];
         let arranged = arrange(&items, &[row("B", "a folder", 2, b"")]);
         assert_eq!((arranged.rowless_count, arranged.problem_count), (1, 0));
         assert_eq!(arranged.items().len(), 3);
@@ -353,7 +330,7 @@ mod tests {
         };
         let rows = [same_id("B", "a", 1), same_id("A", "b", 2), same_id("A", "c", 1)];
         for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
-            let arranged = arrange(&[item(&path, 0)], &order.map(|at: usize| rows[at].clone()));
+            let arranged = arrange(&[item(&path)], &order.map(|at: usize| rows[at].clone()));
             let first = arranged.items().next().unwrap();
             assert_eq!((first.domain, first.relative_path), (b"A".as_slice(), b"b".as_slice()));
             assert_eq!(arranged.problem_count, 0, "all of them have their file");
@@ -383,17 +360,16 @@ mod tests {
     #[test]
     fn a_record_without_a_digest_promises_nothing() {
         let path = stored_path("A", "a");
-        let items = [StoredItem { fresh_sha1: Some(NEW_SHA1), ..item(&path, 0) }];
-        let arranged = arrange(&items, &[row("A", "a", 1, b"no property list")]);
+        let rows = [row("A", "a", 1, b"no property list")];
+        let arranged = arrange_fresh(&[item(&path)], &rows, &|_| Some(NEW_SHA1));
         assert_eq!((arranged.checked_count, arranged.problem_count), (0, 0));
     }
 
     #[test]
     fn without_the_rows_nothing_is_checked_and_the_order_is_that_of_paths() {
         let (a, b) = (stored_path("A", "a"), stored_path("B", "b"));
-        let fresh_sha1 = Some(NEW_SHA1);
-        let items = [StoredItem { fresh_sha1, ..item(&a, 0) }, item(&b, 1), item(b"Info.plist", 2)];
-        let mut arranging = Arranging::new(items, &mark);
+        let items = [item(&a), item(&b), item(b"Info.plist")];
+        let mut arranging = Arranging::new(3, items, &|_| Some(NEW_SHA1), &mark);
         arranging.row(&row("A", "a", 1, &blob_with_digest(OLD_SHA1)));
         arranging.row(&row("A", "not there", 1, b""));
         let arranged = arranging.finish(RowsRead::No);
@@ -405,8 +381,8 @@ mod tests {
 
     #[test]
     fn items_are_counted_by_kind() {
-        let of = |kind, index| StoredItem { kind, ..item(b"a", index) };
-        let items = [of(ItemKind::File, 0), of(ItemKind::File, 1), of(ItemKind::Link, 2)];
+        let of = |kind| StoredItem { kind, ..item(b"a") };
+        let items = [of(ItemKind::File), of(ItemKind::File), of(ItemKind::Link)];
         let counts = arrange(&items, &[]).counts;
         assert_eq!((counts.files, counts.links, counts.directories, counts.len), (2, 1, 0, 20));
     }
@@ -420,14 +396,16 @@ mod tests {
         ) {
             let mut paths: Vec<Vec<u8>> = files.iter().map(|(d, p)| stored_path(d, p)).collect();
             paths.extend(others.into_iter().map(String::into_bytes));
-            let items: Vec<_> = paths.iter().zip(0..).map(|(path, index)| item(path, index)).collect();
+            let items: Vec<_> = paths.iter().map(|path| item(path)).collect();
             let rows: Vec<Row> = listed.iter().map(|(d, p, flags)| row(d, p, *flags, b"")).collect();
             let arranged = arrange(&items, &rows);
             let keys = arranged.items().map(|i| (i.domain, i.relative_path, i.stored_path));
             prop_assert!(keys.is_sorted());
-            let mut indices: Vec<usize> = arranged.items().map(|item| item.index).collect();
-            indices.sort_unstable();
-            prop_assert!(indices.into_iter().eq(0..items.len()));
+            let mut stored: Vec<&[u8]> = arranged.items().map(|item| item.stored_path).collect();
+            stored.sort_unstable();
+            let mut expected: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+            expected.sort_unstable();
+            prop_assert_eq!(stored, expected);
             for item in arranged.items().filter(|item| !item.domain.is_empty()) {
                 let named = FileId::of(item.domain, item.relative_path).stored_path();
                 prop_assert_eq!(named.as_bytes(), item.stored_path);

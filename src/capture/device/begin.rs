@@ -10,10 +10,10 @@ use super::connect::same_udid;
 use super::draft::{Draft, DraftTree};
 use super::host::STATUS;
 use super::record::{self, Base, DraftRecord};
+use super::spool::Spool;
 use crate::observe::Observer;
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::Verdict;
-use crate::snapshot::walk::BlobWalk;
 
 /// After so many failures of the phone on one draft it is begun anew.
 const FAILURE_COUNT_MAX: u32 = 2;
@@ -28,6 +28,8 @@ pub struct Begun {
     pub draft: Draft,
     /// Whether an interrupted capture is gone on with.
     pub is_resumed: bool,
+    /// Where what comes waits for its keys: none before somebody makes it.
+    pub spool: Option<Spool>,
 }
 
 /// Finds the draft to go on with, or begins one. Drafts that are of no more use are removed.
@@ -65,7 +67,7 @@ pub fn begin(
                     found.record.failure_count
                 ));
             }
-            repository.remove_draft(found.id)?;
+            record::remove(repository, found.id, &found.record)?;
             continue;
         }
         match record::load(repository, &found.record) {
@@ -73,13 +75,13 @@ pub fn begin(
                 let (id, record) = (found.id, found.record);
                 // One that only a change of the password left is a base, not an interrupted backup.
                 let is_resumed = record.received_len > 0;
-                resumed = Some(Begun { id, record, draft, is_resumed });
+                resumed = Some(Begun { id, record, draft, is_resumed, spool: None });
             }
             Err(error) => {
                 observer.remark(&format!(
                     "an interrupted backup cannot be gone on with and is begun anew: {error}"
                 ));
-                repository.remove_draft(found.id)?;
+                record::remove(repository, found.id, &found.record)?;
             }
         }
     }
@@ -109,19 +111,8 @@ fn fresh(
         let _ = draft.remove(STATUS);
     }
     let now = i64::try_from(repository.ambient().now_secs()).unwrap_or(i64::MAX);
-    let record = DraftRecord {
-        v: 1,
-        udid: udid.to_owned(),
-        base,
-        edits: Vec::new(),
-        started: now,
-        saved: now,
-        received_len: 0,
-        failure_count: 0,
-        failed: Vec::new(),
-        russet: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    Ok(Begun { id: repository.new_draft()?, record, draft, is_resumed: false })
+    let record = DraftRecord::new(udid, base, now);
+    Ok(Begun { id: repository.new_draft()?, record, draft, is_resumed: false, spool: None })
 }
 
 /// The newest complete snapshot that was captured from the phone; only without one, the newest import.
@@ -142,20 +133,17 @@ fn load_base(
     observer: &dyn Observer,
 ) -> (Option<Base>, Draft) {
     let base = Base { snapshot: snapshot.id, tree: snapshot.record.tree };
-    let loaded = record::over_base(repository, Some(&base));
-    let why = match loaded {
-        Ok(draft) => match absent_count(repository, &base) {
-            0 => {
-                if snapshot.record.kind == "folder" {
-                    observer.remark(&format!(
-                        "this phone was never backed up here: what changed since the imported backup {} is asked for",
-                        snapshot.short_id()
-                    ));
-                }
-                return (Some(base), draft);
+    let why = match record::over_checked_base(repository, &base) {
+        Ok((draft, 0)) => {
+            if snapshot.record.kind == "folder" {
+                observer.remark(&format!(
+                    "this phone was never backed up here: what changed since the imported backup {} is asked for",
+                    snapshot.short_id()
+                ));
             }
-            count => format!("{count} pieces of it are missing"),
-        },
+            return (Some(base), draft);
+        }
+        Ok((_, absent_count)) => format!("{absent_count} pieces of it are missing"),
         Err(error) => error.to_string(),
     };
     observer.remark(&format!(
@@ -163,17 +151,4 @@ fn load_base(
         snapshot.short_id()
     ));
     (None, Draft::over(DraftTree::new()))
-}
-
-/// How many blobs of a base are in no listed pack.
-fn absent_count(repository: &Repository, base: &Base) -> usize {
-    let mut walk = BlobWalk::default();
-    let mut count = 0;
-    walk.add(repository, base.tree, &mut |_| count += 1);
-    let ids: Vec<_> = walk.data.into_iter().collect();
-    for batch in ids.chunks(4096) {
-        // An index that cannot be asked knows of nothing.
-        count += repository.absent(batch).map_or(batch.len(), |absent| absent.len());
-    }
-    count
 }

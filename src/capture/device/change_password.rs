@@ -8,12 +8,12 @@ use std::io::{Read, Write};
 use plist::Dictionary;
 use russet_store::session::Session;
 
-use super::backup_password::BackupPassword;
 use super::begin::Begun;
 use super::connect::is_stopped;
 use super::host::{Host, HostError, HostOptions};
 use super::link::{Ended, Link, LinkError, Response, Told};
 use super::space::Space;
+use crate::apple::PhonePassword;
 use crate::observe::{Observer, Phase, Prompt};
 use crate::pipeline::Feeder;
 
@@ -23,19 +23,19 @@ pub enum Change<'p> {
     /// Backups become encrypted.
     Enable {
         /// The password from now on.
-        new: &'p BackupPassword,
+        new: &'p PhonePassword,
     },
     /// Another password.
     Change {
         /// The password until now.
-        old: &'p BackupPassword,
+        old: &'p PhonePassword,
         /// And from now on.
-        new: &'p BackupPassword,
+        new: &'p PhonePassword,
     },
     /// Backups are no longer encrypted.
     Disable {
         /// The password until now.
-        old: &'p BackupPassword,
+        old: &'p PhonePassword,
     },
 }
 
@@ -111,10 +111,12 @@ pub fn change_password<'s, 'r, S: Read + Write>(
     let received_len = begun.record.received_len;
     let options = HostOptions {
         udid,
-        id: begun.id,
+        id: Some(begun.id),
         record: begun.record,
         space: Space::new(0, None),
         with_sha1: false,
+        // Only lists are asked for.
+        spool: None,
     };
     let mut host = Host::new(options, begun.draft, session, feeder, observer);
     let before = state(&mut host)?;

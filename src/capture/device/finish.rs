@@ -9,14 +9,14 @@ use std::ops::ControlFlow;
 use russet_store::session::Session;
 
 use super::arrange::{Arranging, RowsRead, StoredItem};
-use super::draft::{Draft, Found};
+use super::draft::{Draft, Found, FoundFile, FoundLink};
 use super::host::{Host, HostError, SCRATCH};
-use super::take::{Taken, Wish};
-use crate::apple::{ManifestPages, ManifestPlist, PageSource, Status};
+use super::take::Taken;
+use crate::apple::{ManifestPages, PageSource, Row, Status};
 use crate::capture::catalogue::ItemKind;
 use crate::observe::{Observer, Phase};
 use crate::snapshot::contents::ContentError;
-use crate::snapshot::record::{Problem, Verdict};
+use crate::snapshot::record::{Counts, PROBLEM_COUNT_MAX, Problem, Verdict};
 use crate::snapshot::tree::BuildError;
 use crate::snapshot::{ContentAt, Entry, TreeBuilder, What};
 
@@ -44,85 +44,117 @@ impl PageSource for Lying<'_> {
     }
 }
 
-/// Makes the tree of what stands in the draft.
+/// Makes the tree of what stands in the draft. `lost` is what came and is not there any more.
 ///
 /// # Errors
 /// Something cannot be stored, or read back.
 pub(super) fn finish(
     host: &mut Host<'_, '_, '_, '_>,
-    wish: &Wish<'_>,
-    status: Status,
+    is_encrypted: Option<bool>,
+    lost: Vec<Problem>,
     session: &Session<'_>,
     observer: &dyn Observer,
 ) -> Result<Taken, FinishError> {
     observer.begin(Phase::Committing, 0, 0);
-    let manifest = host.plist(b"Manifest.plist")?.and_then(|b| ManifestPlist::parse(&b).ok());
-    let is_encrypted = manifest.and_then(|manifest| manifest.is_encrypted);
+    let status = host.status()?.unwrap_or_default();
     let date = status.date.map(|date| date.as_second());
-    if let Some(info) = (wish.info)(date) {
-        host.put(b"Info.plist", &info)?;
-    }
     // Its chunks are read in a moment: they must be in packs.
     host.checkpoint()?;
     let received_len = host.record().received_len;
     let draft = host.draft()?;
-    let taken = arrange(draft, session, date.unwrap_or(0), is_encrypted == Some(true))?;
-    let (root, arranged) = taken;
+    let layout = Layout {
+        is_kept: &|path, _| !is_scratch(path),
+        directory_time: &|_| (date.unwrap_or(0), 0),
+        has_root: false,
+    };
+    let arranged = arrange(draft, session, &layout, is_encrypted == Some(true), lost)?;
     for problem in &arranged.problems {
         observer.problem(&problem.path, &problem.why);
     }
-    Ok(Taken { root, is_encrypted, status, received_len, ..arranged })
+    Ok(Taken { is_encrypted, status, received_len, ..arranged })
 }
 
-fn arrange(
+/// What of a draft is in its tree beside its files.
+pub(super) struct Layout<'a> {
+    /// Whether what stands at a path is.
+    pub(super) is_kept: &'a dyn Fn(&[u8], &Found<'_>) -> bool,
+    /// When a directory was changed: seconds and nanoseconds.
+    pub(super) directory_time: &'a dyn Fn(&[u8]) -> (i64, u32),
+    /// Whether the folder of the backup itself is.
+    pub(super) has_root: bool,
+}
+
+pub(super) fn arrange(
     draft: &Draft,
     session: &Session<'_>,
-    date: i64,
+    layout: &Layout<'_>,
     is_encrypted: bool,
-) -> Result<(russet_store::ids::BlobId, Taken), FinishError> {
+    lost: Vec<Problem>,
+) -> Result<Taken, FinishError> {
     let repository = session.repository();
     let mark = |flags: i64, blob: &[u8]| {
         let [a, b, c, d, e, f, g, h, ..] = repository.id_keys().row(&[&flags.to_le_bytes(), blob]);
         [a, b, c, d, e, f, g, h]
     };
-    let stored = draft.tree().all().filter(|(path, _)| !is_scratch(path));
-    let items = stored.map(|(path, found)| item(path, &found, date));
-    let mut arranging = Arranging::new(items, &mark);
-    let (rows, lack) = match read_rows(draft, session, &mut arranging) {
+    let root = layout.has_root.then_some((&b""[..], Found::Directory));
+    let all = draft.tree().all().chain(root);
+    let stored = all.filter(|(path, found)| (layout.is_kept)(path, found));
+    let items = stored.map(|(path, found)| item(path, &found));
+    let fresh = |path: &[u8]| match draft.tree().get(path) {
+        Some(Found::File(file)) => file.packed.sha1(),
+        Some(Found::Directory | Found::Link(_)) | None => None,
+    };
+    let mut arranging = Arranging::new(draft.tree().item_count(), items, &fresh, &mark);
+    let read = each_row(draft, session, &mut |row| arranging.row(row));
+    let (rows, lack) = match read {
         Ok(()) => (RowsRead::All, None),
         Err(_) if is_encrypted => (RowsRead::No, None),
         Err(why) => (RowsRead::No, Some(Problem { path: "Manifest.db".to_owned(), why })),
     };
     let arranged = arranging.finish(rows);
     let mut builder = TreeBuilder::new(session);
+    let mut opened_count = 0;
     for item in arranged.items() {
-        let what = match draft.tree().get(item.stored_path) {
-            Some(Found::File(file)) => What::File(file.packed.decode().content),
-            Some(Found::Link(link)) => What::Link { target: link.target.to_vec() },
-            Some(Found::Directory) | None => What::Directory,
+        let (what, mtime_secs, mtime_nanos) = match draft.tree().get(item.stored_path) {
+            Some(Found::File(FoundFile { packed, .. })) => {
+                opened_count += u64::from(packed.is_opened());
+                (What::File(packed.decode().content), packed.mtime_secs(), packed.mtime_nanos())
+            }
+            Some(Found::Link(FoundLink { mtime_secs, mtime_nanos, target })) => {
+                (What::Link { target: target.to_vec() }, mtime_secs, mtime_nanos)
+            }
+            Some(Found::Directory) | None => {
+                let (mtime_secs, mtime_nanos) = (layout.directory_time)(item.stored_path);
+                (What::Directory, mtime_secs, mtime_nanos)
+            }
         };
         builder.push(&Entry {
             domain: item.domain.to_vec(),
             relative_path: item.relative_path.to_vec(),
             stored_path: item.stored_path.to_vec(),
-            mtime_secs: item.mtime_secs,
-            mtime_nanos: item.mtime_nanos,
+            mtime_secs,
+            mtime_nanos,
             row: item.row,
             what,
         })?;
     }
     let root = builder.finish()?;
     let mut problems = arranged.problems;
-    let problem_count = arranged.problem_count + u64::from(lack.is_some());
+    let mut problem_count = arranged.problem_count + u64::from(lack.is_some());
     problems.extend(lack);
+    if rows == RowsRead::No {
+        // Nobody else misses them.
+        problem_count += lost.len() as u64;
+        problems.extend(lost.into_iter().take(PROBLEM_COUNT_MAX.saturating_sub(problems.len())));
+    }
     let verdict = match (problem_count, rows) {
         (0, RowsRead::All) => Verdict::Complete,
         (0, RowsRead::No) => Verdict::Unchecked,
         _ => Verdict::Incomplete,
     };
-    let counts = arranged.counts;
+    let counts = Counts { opened: opened_count, ..arranged.counts };
     let status = Status::default();
-    let taken = Taken {
+    Ok(Taken {
         root,
         counts,
         verdict,
@@ -131,8 +163,8 @@ fn arrange(
         status,
         is_encrypted: None,
         received_len: 0,
-    };
-    Ok((root, taken))
+        kept_count: 0,
+    })
 }
 
 fn is_scratch(path: &[u8]) -> bool {
@@ -140,38 +172,20 @@ fn is_scratch(path: &[u8]) -> bool {
     first == Some(b"Snapshot") || first == Some(SCRATCH)
 }
 
-fn item<'a>(path: &'a [u8], found: &Found<'_>, date: i64) -> StoredItem<'a> {
-    let mut item = StoredItem {
-        path,
-        kind: ItemKind::Directory,
-        len: 0,
-        mtime_secs: date,
-        mtime_nanos: 0,
-        index: 0,
-        fresh_sha1: None,
+fn item<'a>(path: &'a [u8], found: &Found<'_>) -> StoredItem<'a> {
+    let (kind, len) = match found {
+        Found::Directory => (ItemKind::Directory, 0),
+        Found::File(file) => (ItemKind::File, file.packed.len()),
+        Found::Link(_) => (ItemKind::Link, 0),
     };
-    match found {
-        Found::Directory => {}
-        Found::File(file) => {
-            item.kind = ItemKind::File;
-            item.len = file.packed.len();
-            (item.mtime_secs, item.mtime_nanos) =
-                (file.packed.mtime_secs(), file.packed.mtime_nanos());
-            item.fresh_sha1 = file.packed.sha1();
-        }
-        Found::Link(link) => {
-            item.kind = ItemKind::Link;
-            (item.mtime_secs, item.mtime_nanos) = (link.mtime_secs, link.mtime_nanos);
-        }
-    }
-    item
+    StoredItem { path, kind, len }
 }
 
 /// Hands every row of Manifest.db on. The error says why not all of them came.
-fn read_rows(
+pub(super) fn each_row(
     draft: &Draft,
     session: &Session<'_>,
-    arranging: &mut Arranging<'_>,
+    each: &mut dyn FnMut(&Row),
 ) -> Result<(), String> {
     let Some(Found::File(file)) = draft.tree().get(b"Manifest.db") else {
         return Err("it is not there".to_owned());
@@ -181,7 +195,7 @@ fn read_rows(
     let source = source.map_err(|error: ContentError| error.to_string())?;
     let mut pages = ManifestPages::open(Lying(source)).map_err(|error| error.to_string())?;
     let rows = pages.for_each_row(|row| {
-        arranging.row(&row);
+        each(&row);
         ControlFlow::Continue(())
     });
     rows.map(drop).map_err(|error| error.to_string())

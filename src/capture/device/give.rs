@@ -6,11 +6,11 @@ use std::io::{Read, Write};
 
 use plist::{Dictionary, Value};
 
-use super::backup_password::BackupPassword;
 use super::connect::is_stopped;
 use super::link::{Doing, Ended, Link, LinkError, Response, Told};
 use super::shown::Shown;
 use super::{FileError, FileErrorKind};
+use crate::apple::PhonePassword;
 use crate::observe::Observer;
 
 /// Most files that an error names.
@@ -101,7 +101,7 @@ pub fn give<S: Read + Write>(
     link: &mut Link<S>,
     (source, target): (&str, &str),
     wish: RestoreWish,
-    password: Option<&BackupPassword>,
+    password: Option<&PhonePassword>,
     shown: &mut Shown<'_>,
     observer: &dyn Observer,
 ) -> Result<(), GiveError> {
@@ -117,7 +117,7 @@ fn request(
     source: &str,
     target: &str,
     wish: RestoreWish,
-    password: Option<&BackupPassword>,
+    password: Option<&PhonePassword>,
 ) -> Dictionary {
     let mut options = Dictionary::new();
     for (key, value) in [
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_host_is_never_asked_for_a_copy_and_the_password_goes_with_the_options() {
-        let password = BackupPassword::new("x y").unwrap();
+        let password = PhonePassword::new("x y").unwrap();
         let request = request("S", "T", CAREFUL, Some(&password));
         let options = request.get("Options").and_then(Value::as_dictionary).unwrap();
         let flag = |key: &str| options.get(key).and_then(Value::as_boolean);

@@ -4,7 +4,6 @@
 //! Sockets are waited for in `connect` alone; everything else works on plain blocking streams.
 
 pub mod arrange;
-pub mod backup_password;
 pub mod begin;
 pub mod change_password;
 pub mod connect;
@@ -14,10 +13,13 @@ pub mod finish;
 pub mod give;
 pub mod host;
 pub mod link;
+pub mod open_files;
 pub mod record;
+pub mod reopen;
 pub mod restore_apps;
 pub mod shown;
 pub mod space;
+pub mod spool;
 pub mod take;
 
 pub use files::{DevicePath, FileError, FileErrorKind, Files, Listed, ListedKind, PathError};

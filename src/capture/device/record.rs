@@ -4,13 +4,19 @@
 //! has everything of the draft that was durable when it was written.
 
 use russet_store::ids::{BlobId, DraftId, RecordId};
-use russet_store::repository::Repository;
+use russet_store::repository::{Repository, RepositoryError};
 use russet_store::seal::BlobType;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use super::draft::{Draft, DraftError, DraftTree, Edit, JournalError, journal};
-use crate::snapshot::walk::{BlobWalk, TreeError};
-use crate::snapshot::{Entry, TreeWalk};
+use super::draft::{Draft, DraftError, DraftTree, Edit, JournalError, PackedFile, journal};
+use super::spool::{SpoolError, SpoolRecord};
+use crate::snapshot::record::Device;
+use crate::snapshot::walk::{BlobWalk, TreeError, visit_chunks};
+use crate::snapshot::{Entry, TreeWalk, What};
+
+/// Ids that are looked up together: enough that neighbours in the index are among them.
+const BATCH_COUNT: usize = 16 << 10;
 
 /// Most files that a record names of those the phone could not read.
 pub const FAILED_COUNT_MAX: usize = 200;
@@ -49,9 +55,47 @@ pub struct DraftRecord {
     /// Files that the phone could not read the last time.
     #[serde(default)]
     pub failed: Vec<String>,
+    /// Where files wait for their keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<SpoolRecord>,
+    /// The phone said that it was done, and what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Received>,
     /// Version of the program that wrote it.
     #[serde(default)]
     pub russet: String,
+}
+
+impl DraftRecord {
+    /// Of a draft in which nothing was done yet.
+    #[must_use]
+    pub fn new(udid: &str, base: Option<Base>, now: i64) -> Self {
+        Self {
+            v: 1,
+            udid: udid.to_owned(),
+            base,
+            edits: Vec::new(),
+            started: now,
+            saved: now,
+            received_len: 0,
+            failure_count: 0,
+            failed: Vec::new(),
+            spool: None,
+            received: None,
+            russet: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// What a record of a snapshot says of its phone; with it the draft becomes one, though the phone is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// When the phone was done, Unix seconds.
+    pub at: i64,
+    /// How it was attached: `usb` or `wifi`.
+    pub kind: String,
+    /// The phone.
+    pub device: Device,
 }
 
 /// A draft of the repository whose record can be understood.
@@ -75,6 +119,9 @@ pub enum DraftLoadError {
     /// A piece of the journal cannot be read.
     #[error("its journal cannot be read: {0}")]
     Piece(#[from] russet_store::repository::FetchError),
+    /// What waits for its keys is not there.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// A piece of the journal is damaged.
     #[error("its journal is damaged: {0}")]
     Journal(#[from] JournalError),
@@ -118,13 +165,50 @@ pub fn over_base(repository: &Repository, base: Option<&Base>) -> Result<Draft, 
     let mut tree = DraftTree::new();
     if let Some(base) = base {
         for entry in TreeWalk::new(repository, base.tree) {
-            let entry: Entry = entry?;
-            if is_shown(&entry.stored_path) {
-                tree.insert_base(&entry)?;
-            }
+            show(&mut tree, &entry?)?;
         }
     }
     Ok(Draft::over(tree))
+}
+
+/// The same, and how many pieces of the base's files are in no listed pack, in one walk over the base.
+///
+/// # Errors
+/// A part of the base cannot be read: such a base is not used at all.
+pub fn over_checked_base(
+    repository: &Repository,
+    base: &Base,
+) -> Result<(Draft, usize), DraftLoadError> {
+    let mut tree = DraftTree::new();
+    let (mut pieces, mut absent_count) = (Vec::with_capacity(BATCH_COUNT), 0);
+    let mut ask = |pieces: &mut Vec<BlobId>| {
+        pieces.sort_unstable();
+        pieces.dedup();
+        // An index that cannot be asked knows of nothing.
+        absent_count += repository.absent(pieces).map_or(pieces.len(), |absent| absent.len());
+        pieces.clear();
+    };
+    for entry in TreeWalk::new(repository, base.tree) {
+        let entry = entry?;
+        show(&mut tree, &entry)?;
+        let What::File(content) = &entry.what else { continue };
+        visit_chunks(repository, content, &mut |id, blob_type| {
+            // A list was read to get here.
+            if blob_type == BlobType::Data {
+                pieces.push(id);
+                if pieces.len() == BATCH_COUNT {
+                    ask(&mut pieces);
+                }
+            }
+            Ok::<_, DraftLoadError>(())
+        })?;
+    }
+    ask(&mut pieces);
+    Ok((Draft::over(tree), absent_count))
+}
+
+fn show(tree: &mut DraftTree, entry: &Entry) -> Result<(), DraftError> {
+    if is_shown(&entry.stored_path) { tree.insert_base(entry) } else { Ok(()) }
 }
 
 /// A draft as its newest checkpoint left it.
@@ -134,9 +218,38 @@ pub fn over_base(repository: &Repository, base: Option<&Base>) -> Result<Draft, 
 pub fn load(repository: &Repository, record: &DraftRecord) -> Result<Draft, DraftLoadError> {
     let mut draft = over_base(repository, record.base.as_ref())?;
     for id in &record.edits {
-        draft.replay(&repository.blob(id, BlobType::Tree)?)?;
+        draft.replay(&Zeroizing::new(repository.blob(id, BlobType::Tree)?))?;
     }
+    holds(record, &draft)?;
     Ok(draft)
+}
+
+/// Sees that what waits in the spool is there. Of a backup that the phone has finished a part is worth more than nothing.
+fn holds(record: &DraftRecord, draft: &Draft) -> Result<(), SpoolError> {
+    let spooled = |packed: PackedFile<'_>| packed.spooled().map(|at| (at, packed.len()));
+    let mut waiting = draft.tree().files().filter_map(|(_, file)| spooled(file.packed)).peekable();
+    match &record.spool {
+        _ if record.received.is_some() => Ok(()),
+        Some(spool) => spool.holds(waiting),
+        None if waiting.peek().is_none() => Ok(()),
+        None => Err(SpoolError::Sizes),
+    }
+}
+
+/// Removes a draft, and what waits for its keys with it.
+///
+/// # Errors
+/// The draft could not be removed. A spool that could not be is found by the next run.
+pub fn remove(
+    repository: &Repository,
+    id: DraftId,
+    record: &DraftRecord,
+) -> Result<(), RepositoryError> {
+    repository.remove_draft(id)?;
+    if let Some(spool) = &record.spool {
+        let _later = spool.remove();
+    }
+    Ok(())
 }
 
 /// Adds every blob that a draft needs to `walk`. What cannot be read is given to `problem`.
@@ -152,7 +265,7 @@ pub fn mark(
     for id in &record.edits {
         walk.trees.insert(*id);
         let piece = match repository.blob(id, BlobType::Tree) {
-            Ok(piece) => piece,
+            Ok(piece) => Zeroizing::new(piece),
             Err(error) => {
                 problem(error.into());
                 continue;

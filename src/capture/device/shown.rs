@@ -223,7 +223,8 @@ impl Files for Shown<'_> {
         let content = Content { len, hash, depth: 0, ids: Vec::new(), opened: None };
         let now = self.repository.ambient().now_secs();
         let mtime_secs = i64::try_from(now).unwrap_or(i64::MAX);
-        let file = FileNode { content, mtime_secs, mtime_nanos: 0, sha1: None, row: None };
+        let file =
+            FileNode { content, spooled: None, mtime_secs, mtime_nanos: 0, sha1: None, row: None };
         self.edit(|draft| draft.put_file(path.as_bytes(), &file))
     }
 

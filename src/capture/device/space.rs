@@ -12,6 +12,12 @@ const UNKNOWN_LEN: u64 = 1 << 42;
 /// More than any phone can ask for.
 const ENOUGH_LEN: u64 = 1 << 50;
 
+/// Bytes that may be written to a drive that has so many free; None: it does not say.
+#[must_use]
+pub fn room_of(free_len: Option<u64>) -> u64 {
+    free_len.unwrap_or(UNKNOWN_LEN).saturating_sub(RESERVE_LEN)
+}
+
 /// How free space is reckoned for one capture.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Space {
@@ -35,7 +41,7 @@ impl Space {
     /// # Errors
     /// The drive does not say.
     pub fn room_len(&self, backend: &dyn Backend) -> Result<u64, BackendError> {
-        Ok(backend.free_len()?.unwrap_or(UNKNOWN_LEN).saturating_sub(RESERVE_LEN))
+        Ok(room_of(backend.free_len()?))
     }
 
     /// Bytes that the phone is told.
@@ -43,10 +49,16 @@ impl Space {
     /// # Errors
     /// The drive does not say.
     pub fn told_len(&self, backend: &dyn Backend) -> Result<u64, BackendError> {
+        Ok(self.told_of(backend.free_len()?))
+    }
+
+    /// The same of a drive with so many bytes free; None: it does not say.
+    #[must_use]
+    pub fn told_of(&self, free_len: Option<u64>) -> u64 {
         if self.is_absurd {
-            return Ok(ENOUGH_LEN);
+            return ENOUGH_LEN;
         }
-        Ok(self.room_len(backend)?.saturating_add(self.known_len))
+        room_of(free_len).saturating_add(self.known_len)
     }
 
     /// The phone says how much it lacks. Some: so much was made free, it may ask once more, for what it wants it cannot need;

@@ -12,15 +12,16 @@ use russet_store::session::Session;
 use super::begin::Begun;
 use super::connect::is_stopped;
 use super::finish::{FinishError, finish};
-use super::host::{Host, HostError, HostOptions};
+use super::host::{Host, HostError, HostOptions, SCRATCH};
 use super::link::{Ended, Link, LinkError, Told};
-use super::record::FAILED_COUNT_MAX;
+use super::open_files::open_files;
+use super::record::{DraftLoadError, FAILED_COUNT_MAX, Received};
 use super::space::Space;
 use super::{FileError, Response};
-use crate::apple::Status;
+use crate::apple::{BackupKeys, ManifestPlist, Status};
 use crate::observe::{Observer, Phase, Prompt};
 use crate::pipeline::Feeder;
-use crate::snapshot::record::{Counts, Problem, Verdict};
+use crate::snapshot::record::{Counts, Device, Problem, Verdict};
 
 /// What a backup is asked for.
 pub struct Wish<'a> {
@@ -32,6 +33,10 @@ pub struct Wish<'a> {
     pub is_encrypted: bool,
     /// Bytes that the phone can hold at all.
     pub capacity_len: Option<u64>,
+    /// What the record of the snapshot will say of the phone.
+    pub device: &'a Device,
+    /// How it is attached: `usb` or `wifi`.
+    pub kind: &'a str,
     /// The bytes of Info.plist, with the time of the backup once it is known, Unix seconds.
     pub info: &'a dyn Fn(Option<i64>) -> Option<Vec<u8>>,
 }
@@ -55,6 +60,22 @@ pub struct Taken {
     pub is_encrypted: Option<bool>,
     /// Bytes that the phone sent for it.
     pub received_len: u64,
+    /// Files of an opened backup that stay encrypted.
+    pub kept_count: u64,
+}
+
+/// What opens a backup, once its Manifest.plist is here: its keys, or none, if it stays as it is.
+pub type Unlock<'a> = dyn Fn(&[u8]) -> Result<Option<Box<BackupKeys>>, Locked> + 'a;
+
+/// An encrypted backup that nothing opens, and that is not to stay as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Locked {
+    /// Nobody gave a password.
+    #[error("no iPhone backup password was given for an encrypted backup")]
+    NoPassword,
+    /// None that was given is its own.
+    #[error("the iPhone backup password does not open this backup")]
+    WrongPassword,
 }
 
 /// A file that the phone could not read.
@@ -99,6 +120,12 @@ pub enum TakeError {
         /// The state, empty if there is none.
         state: String,
     },
+    /// What came cannot be gone on with.
+    #[error(transparent)]
+    Draft(#[from] DraftLoadError),
+    /// All of it is here, and its keys are not.
+    #[error(transparent)]
+    Locked(#[from] Locked),
     /// The caller asked to stop.
     #[error("stopped")]
     Stopped,
@@ -162,7 +189,7 @@ impl Told for Teller<'_> {
     }
 }
 
-/// Lets the phone make its backup into the draft, and makes a tree of it.
+/// Lets the phone make its backup into the draft. When this returns well the phone is needed no more.
 ///
 /// # Errors
 /// See [`TakeError`].
@@ -173,19 +200,22 @@ pub fn take<'s, 'r, S: Read + Write>(
     session: &'s Session<'r>,
     feeder: &mut Feeder<'_, 's, 'r, ()>,
     observer: &dyn Observer,
-) -> Result<Taken, TakeError> {
+) -> Result<Begun, TakeError> {
     let known_len = if wish.is_encrypted || begun.record.base.is_none() {
         0
     } else {
         begun.draft.tree().counts().len
     };
+    let id = begun.id;
     let failed_before = begun.record.failed.clone();
+    let is_resumed = begun.is_resumed;
     let options = HostOptions {
         udid: wish.udid,
-        id: begun.id,
+        id: Some(begun.id),
         record: begun.record,
         space: Space::new(known_len, wish.capacity_len),
         with_sha1: !wish.is_encrypted,
+        spool: begun.spool,
     };
     let mut host = Host::new(options, begun.draft, session, feeder, observer);
     if let Some(info) = (wish.info)(None) {
@@ -202,11 +232,84 @@ pub fn take<'s, 'r, S: Read + Write>(
         Err(error) => Err(error),
     };
     match judge(&mut host, ended, teller.unreadable, &failed_before) {
-        Ok(status) => Ok(finish(&mut host, wish, status, session, observer)?),
+        Ok(status) => {
+            receive(&mut host, wish, &status)?;
+            let (options, draft) = host.into_parts();
+            let HostOptions { record, spool, .. } = options;
+            Ok(Begun { id, record, draft, is_resumed, spool })
+        }
         Err(error) => {
             // What came is worth more than what this run cost; if even that cannot be kept, the reason was told.
             let _ = host.checkpoint();
             Err(error)
+        }
+    }
+}
+
+/// Keeps all that a snapshot needs of the phone, which may go now.
+fn receive(
+    host: &mut Host<'_, '_, '_, '_>,
+    wish: &Wish<'_>,
+    status: &Status,
+) -> Result<(), TakeError> {
+    if let Some(info) = (wish.info)(status.date.map(|date| date.as_second())) {
+        host.put(b"Info.plist", &info)?;
+    }
+    let (kind, device) = (wish.kind.to_owned(), wish.device.clone());
+    host.record().received = Some(Received { at: host.now(), kind, device });
+    Ok(host.checkpoint()?)
+}
+
+/// Makes a tree of a draft that the phone has finished: what it encrypted is opened on the way.
+///
+/// # Errors
+/// See [`TakeError`]; what was done is kept, and this can be done again.
+pub fn complete<'s, 'r>(
+    begun: Begun,
+    unlock: &Unlock<'_>,
+    session: &'s Session<'r>,
+    feeder: &mut Feeder<'_, 's, 'r, ()>,
+    observer: &dyn Observer,
+    stop: &dyn Fn() -> bool,
+) -> Result<Taken, TakeError> {
+    let udid = begun.record.udid.clone();
+    let options = HostOptions {
+        udid: &udid,
+        id: Some(begun.id),
+        record: begun.record,
+        space: Space::default(),
+        with_sha1: false,
+        spool: begun.spool,
+    };
+    let mut host = Host::new(options, begun.draft, session, feeder, observer);
+    let lists = host.plist(b"Manifest.plist")?;
+    let manifest = lists.as_ref().and_then(|bytes| ManifestPlist::parse(bytes).ok());
+    let is_encrypted = manifest.and_then(|manifest| manifest.is_encrypted);
+    let keys = match lists.filter(|_| is_encrypted == Some(true)) {
+        Some(bytes) => unlock(&bytes)?,
+        None => None,
+    };
+    // No snapshot holds them, and nobody asks for them any more.
+    host.take_away(b"Snapshot")?;
+    host.take_away(SCRATCH)?;
+    match open_files(&mut host, session, keys.as_deref(), observer, stop) {
+        Ok(opened) => {
+            let kept_count = opened.kept.total();
+            if keys.is_some() && kept_count > 0 {
+                observer.remark(&opened.kept.remark());
+            }
+            // Keys that nothing needs any more do not stay in memory while the tree is made.
+            drop(keys);
+            let taken = finish(&mut host, is_encrypted, opened.lost, session, observer)?;
+            Ok(Taken { kept_count, ..taken })
+        }
+        Err(error) => {
+            // What is done need not be done again.
+            let _ = host.checkpoint();
+            Err(match error {
+                HostError::Stopped => TakeError::Stopped,
+                error => error.into(),
+            })
         }
     }
 }

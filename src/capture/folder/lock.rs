@@ -9,7 +9,8 @@ use std::path::Path;
 
 use super::look::{BackupFolder, PLIST_LEN_MAX};
 use crate::apple::{
-    BackupKeys, KeybagError, LockedKeys, Passwords, RootFile, UnlockError, WrongPassword,
+    BackupKeys, KeybagError, KeybagId, LockedKeys, Passwords, PhonePassword, RootFile, UnlockError,
+    WrongPassword,
 };
 
 /// What the phone's encryption of a folder comes to.
@@ -19,7 +20,17 @@ pub enum Lock {
     /// It is, and stays so.
     Kept(Kept),
     /// Its files can be opened.
-    Open(Box<BackupKeys>),
+    Open(Box<Unlocked>),
+}
+
+/// What opens a folder.
+pub struct Unlocked {
+    /// Its keys.
+    pub keys: BackupKeys,
+    /// Its keybag.
+    pub keybag: KeybagId,
+    /// The password that opened it.
+    pub password: PhonePassword,
 }
 
 /// Why an encrypted folder is kept as it is.
@@ -47,7 +58,7 @@ pub enum Kept {
 /// # Errors
 /// No password opens the folder's keybag.
 pub fn unlock(folder: &BackupFolder, passwords: &mut Passwords) -> Result<Lock, WrongPassword> {
-    if folder.manifest.as_ref().and_then(|m| m.is_encrypted) != Some(true) {
+    if !is_encrypted(folder) {
         return Ok(Lock::None);
     }
     if passwords.is_empty() {
@@ -67,15 +78,35 @@ pub fn unlock(folder: &BackupFolder, passwords: &mut Passwords) -> Result<Lock, 
     };
     let keys = match locked.unlock(passwords) {
         Ok(keys) => keys,
+        // What the repository remembers was worth a try; nobody was wrong.
+        Err(UnlockError::Password(_)) if passwords.none_given() => {
+            return Ok(Lock::Kept(Kept::NoPassword));
+        }
         Err(UnlockError::Password(wrong)) => return Err(wrong),
         Err(UnlockError::ManifestKey) => return Ok(Lock::Kept(Kept::ManifestKey)),
     };
+    let password = passwords.that_opens(&locked.keybag).ok_or(WrongPassword)?;
+    let unlocked = Unlocked { keys, keybag: locked.keybag.id(), password };
     Ok(match read_start(&folder.path, RootFile::ManifestDb, 16) {
         // In the clear, as iOS 10.0 and 10.1 left it.
         Ok(start) if start == b"SQLite format 3\0" => Lock::Kept(Kept::Old),
-        Ok(_) => Lock::Open(Box::new(keys)),
+        Ok(_) => Lock::Open(Box::new(unlocked)),
         Err(error) => Lock::Kept(Kept::Io(error)),
     })
+}
+
+fn is_encrypted(folder: &BackupFolder) -> bool {
+    folder.manifest.as_ref().and_then(|m| m.is_encrypted) == Some(true)
+}
+
+/// The keybag of an encrypted folder, if it has one that can be used.
+#[must_use]
+pub fn keybag_of(folder: &BackupFolder) -> Option<KeybagId> {
+    if !is_encrypted(folder) {
+        return None;
+    }
+    let plist = read_start(&folder.path, RootFile::ManifestPlist, PLIST_LEN_MAX + 1).ok()?;
+    LockedKeys::parse(&plist).ok().map(|locked| locked.keybag.id())
 }
 
 fn read_start(folder: &Path, file: RootFile, len_max: u64) -> io::Result<Vec<u8>> {

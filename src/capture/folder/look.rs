@@ -15,7 +15,8 @@ use crate::apple::{
     Status, Udid, backup_date, look_at,
 };
 
-pub(super) const PLIST_LEN_MAX: u64 = 64 << 20;
+/// Longest property list that is read, in bytes; the longest known has 10 MB.
+pub const PLIST_LEN_MAX: u64 = 64 << 20;
 
 /// A folder that holds a backup.
 #[derive(Debug)]

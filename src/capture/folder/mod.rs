@@ -11,8 +11,8 @@ mod rows;
 mod same;
 mod take;
 
-pub use lock::{Kept, Lock, unlock};
-pub use look::{BackupFolder, FolderError, find_backups, look};
+pub use lock::{Kept, Lock, Unlocked, keybag_of, unlock};
+pub use look::{BackupFolder, FolderError, PLIST_LEN_MAX, find_backups, look};
 pub use names::{bytes_of, path_of};
 pub use same::is_same;
 pub use take::{TakeError, Taken, take};

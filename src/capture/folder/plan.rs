@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::super::catalogue::{Catalogue, ItemKind, Problems, RowIndex, RowMark};
+use super::super::digests::Digests;
 use super::super::file_keys::FileKeys;
 use super::names::bytes_of;
 use super::rows::{RowsError, for_each_row};
@@ -28,11 +29,13 @@ pub(super) struct Item {
 }
 
 /// Everything in a folder, sorted.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Plan {
     catalogue: Catalogue,
     stored: Vec<u8>,
     pub(super) items: Vec<Item>,
+    /// What Apple's list says of the stored bytes.
+    pub(super) digests: Digests,
     /// Whether Manifest.db could be read.
     pub(super) rows_known: bool,
     /// Rows whose file is not there, things that cannot be carried.
@@ -91,6 +94,7 @@ impl Plan {
         let manifest_key = keys.manifest().map(|key| FileKey::from_bytes(key.as_bytes()));
         let result = for_each_row(root, manifest_key.as_ref(), |row| {
             keys.add(&row);
+            self.digests.add(&row);
             self.catalogue.add(&row, mark);
             ControlFlow::Continue(())
         });
@@ -102,10 +106,12 @@ impl Plan {
             Err(RowsError::Clear(ManifestDbError::Missing)) => {}
             Err(error) => {
                 self.catalogue.clear();
+                self.digests = Digests::default();
                 self.problems.add("Manifest.db".to_owned(), &format!("cannot be read: {error}"));
             }
         }
         self.catalogue.sort();
+        self.digests.sort();
     }
 
     fn walk(&mut self, dir: &Path, prefix: &[u8]) -> io::Result<()> {

@@ -14,18 +14,20 @@ use russet_store::ids::BlobId;
 use russet_store::session::{Session, SessionError};
 
 use super::super::catalogue::{ItemKind, file_id_of};
+use super::super::digests::Hashing;
 use super::super::file_keys::FileKeys;
+use super::super::opener::{Fed, KeptCounts, feed_opened, opened_content};
 use super::lock::{Lock, open_file};
 use super::look::BackupFolder;
 use super::names::{bytes_of, path_of};
 use super::plan::{Item, Plan, mtime, shown};
-use crate::apple::{FileKey, OpenedFile, Opening, OpeningError, RootFile, Stored};
+use crate::apple::{FileKey, OpenedFile, OpeningError, RootFile, Stored};
 use crate::observe::{Observer, Phase};
 use crate::pipeline::{Cuts, Done, Feeder, IngestError, ReadOutcome, run};
 use crate::snapshot::record::{Counts, Problem, Verdict};
 use crate::snapshot::tree::{BuildError, fold_ids};
 use crate::snapshot::walk::{TreeError, visit_chunks};
-use crate::snapshot::{Content, Entry, Opened, SealedKey, TreeBuilder, TreeWalk, What};
+use crate::snapshot::{Content, Entry, TreeBuilder, TreeWalk, What};
 
 /// What came of taking a folder.
 #[derive(Debug)]
@@ -74,49 +76,32 @@ struct Tag {
     is_opened: bool,
 }
 
-/// Files that stay encrypted although the backup was opened, by what did not fit.
+/// Files whose bytes are not those that Apple's list has the digest of: damaged before they came here.
 #[derive(Default)]
-struct KeptCounts {
-    no_key: u64,
-    no_row: u64,
-    length: u64,
-    padding: u64,
-    not_the_same: u64,
+struct Unlike {
+    count: u64,
+    first: Vec<String>,
 }
 
-impl KeptCounts {
-    fn total(&self) -> u64 {
-        self.no_key + self.no_row + self.length + self.padding + self.not_the_same
-    }
-
-    fn add(&mut self, why: OpeningError) {
-        match why {
-            OpeningError::Length => self.length += 1,
-            OpeningError::Padding => self.padding += 1,
-            OpeningError::NotTheSame => self.not_the_same += 1,
+impl Unlike {
+    fn add(&mut self, path: String) {
+        self.count += 1;
+        if self.first.len() < UNLIKE_COUNT_SHOWN {
+            self.first.push(path);
         }
     }
 
     fn remark(&self) -> String {
-        let parts = [
-            (self.no_key, "whose row has no key that opens"),
-            (self.no_row, "that no row names"),
-            (self.length, "whose length no encrypted file has"),
-            (self.padding, "that do not end as encrypted files do"),
-            (self.not_the_same, "that would not come back to the byte"),
-        ];
-        let parts: Vec<String> = parts
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
+        let rest = if self.count > self.first.len() as u64 { ", …" } else { "" };
         format!(
-            "{} of its files could not be opened and are kept as they are: {}",
-            self.total(),
-            parts.join(", ")
+            "{} of its files are not what Apple's list has the digest of, and are kept as they are; a phone may refuse them: {}{rest}",
+            self.count,
+            self.first.join(", ")
         )
     }
 }
+
+const UNLIKE_COUNT_SHOWN: usize = 5;
 
 /// From this length on the end of a file is looked at before all of it is read.
 const LOOK_AHEAD_LEN: u64 = 1 << 20;
@@ -128,6 +113,8 @@ struct Taking<'a, 's, 'r> {
     /// What opened files were as stored, until their entries are made.
     stored: HashMap<usize, Stored>,
     kept: KeptCounts,
+    /// Files whose bytes are not those that Apple's list has the digest of.
+    unlike: Unlike,
     session: &'s Session<'r>,
     parent: Option<std::iter::Peekable<TreeWalk<'r>>>,
     builder: TreeBuilder<'s, 'r>,
@@ -153,7 +140,7 @@ pub fn take<'r>(
     let repository = session.repository();
     observer.begin(Phase::Looking, 0, 0);
     let mut keys = FileKeys::new(match lock {
-        Lock::Open(keys) => Some(keys),
+        Lock::Open(unlocked) => Some(&unlocked.keys),
         Lock::None | Lock::Kept(_) => None,
     });
     let is_encrypted = !matches!(lock, Lock::None);
@@ -182,6 +169,7 @@ pub fn take<'r>(
         keys,
         stored: HashMap::new(),
         kept: KeptCounts::default(),
+        unlike: Unlike::default(),
         session,
         parent: parent.map(|root| TreeWalk::new(repository, root).peekable()),
         builder: TreeBuilder::new(session),
@@ -273,10 +261,14 @@ impl<'r> Taking<'_, '_, 'r> {
             }
         }
         let tag = Tag { at, content: None, target: Vec::new(), is_opened: false };
-        let outcome = feeder.feed(tag, Stoppable { file: &file, stop: self.stop })?;
+        let mut source = self.hashing(item, &file);
+        let outcome = feeder.feed(tag, &mut source)?;
         match outcome {
             ReadOutcome::Failed(error) => self.unread(item, &error),
-            ReadOutcome::Whole { len } => self.compare(item, &file, len),
+            ReadOutcome::Whole { len } => {
+                self.compare_digest(item, source.finish());
+                self.compare(item, &file, len);
+            }
         }
         Ok(())
     }
@@ -295,18 +287,16 @@ impl<'r> Taking<'_, '_, 'r> {
         {
             return Ok(Some(why));
         }
-        let source = Stoppable { file, stop: self.stop };
-        let mut opening = Opening::new(source, key, item.len);
+        let mut source = self.hashing(item, file);
         let tag = Tag { at, content: None, target: Vec::new(), is_opened: true };
-        let outcome = feeder.feed(tag, &mut opening)?;
-        match (outcome, opening.stored(), opening.failure()) {
-            (ReadOutcome::Whole { .. }, Some(stored), _) => {
+        match feed_opened(feeder, tag, &mut source, key, item.len)? {
+            Fed::Opened(stored) => {
+                self.compare_digest(item, source.finish());
                 self.compare(item, file, stored.len);
                 self.stored.insert(at, stored);
             }
-            (ReadOutcome::Failed(_), _, Some(why)) => return Ok(Some(why)),
-            (ReadOutcome::Failed(error), _, None) => self.unread(item, &error),
-            (ReadOutcome::Whole { .. }, None, _) => self.skip(item, "was not read to its end"),
+            Fed::Odd(why) => return Ok(Some(why)),
+            Fed::Unread(error) => self.unread(item, &error),
         }
         Ok(None)
     }
@@ -314,6 +304,28 @@ impl<'r> Taking<'_, '_, 'r> {
     fn unread(&mut self, item: &Item, error: &io::Error) {
         if !(self.stop)() {
             self.skip(item, &format!("cannot be read: {error}"));
+        }
+    }
+
+    /// Reads a file, with its SHA-1 where Apple's list has one.
+    fn hashing<'f>(&self, item: &Item, file: &'f File) -> Hashing<Stoppable<'f>>
+    where
+        Self: 'f,
+    {
+        let wanted = self.digest_of(item).is_some();
+        Hashing::new(Stoppable { file, stop: self.stop }, wanted)
+    }
+
+    fn digest_of(&self, item: &Item) -> Option<&[u8; 20]> {
+        let (.., stored) = self.plan.names(item);
+        self.plan.digests.of(&file_id_of(stored)?)
+    }
+
+    /// Notes a file that a phone would refuse; it is kept as it is.
+    fn compare_digest(&mut self, item: &Item, sha1: Option<[u8; 20]>) {
+        if sha1.is_some() && sha1.as_ref() != self.digest_of(item) {
+            let (domain, relative, _) = self.plan.names(item);
+            self.unlike.add(format!("{}/{}", shown(domain), shown(relative)));
         }
     }
 
@@ -448,18 +460,19 @@ impl<'r> Taking<'_, '_, 'r> {
             return Ok(Some(fold_ids(self.session, len, hash, ids)?));
         }
         // Without both it was named as not read, and its plaintext must not pass for what is stored.
-        let key = self.key_of(item).map(|key| SealedKey::new(key.as_bytes()));
-        let (Some(stored), Some(key)) = (self.stored.remove(&tag.at), key) else {
+        let (Some(stored), Some(key)) = (self.stored.remove(&tag.at), self.key_of(item)) else {
             return Ok(None);
         };
-        let mut content = fold_ids(self.session, stored.len, stored.hash, ids)?;
-        content.opened = Some(Opened { key, padding: stored.padding });
-        Ok(Some(content))
+        let chunks = fold_ids(self.session, len, hash, ids)?;
+        Ok(Some(opened_content(chunks, &stored, key)))
     }
 
     fn finish(self) -> Result<Taken, TakeError> {
         if (self.stop)() {
             return Err(TakeError::Stopped);
+        }
+        if self.unlike.count > 0 {
+            self.observer.remark(&self.unlike.remark());
         }
         if self.kept.total() > 0 {
             self.observer.remark(&self.kept.remark());

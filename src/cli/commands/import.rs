@@ -8,15 +8,17 @@ use russet_store::session::Written;
 use serde_json::json;
 
 use crate::apple::{Os, Passwords, default_places};
-use crate::capture::folder::BackupFolder;
+use crate::capture::folder::{BackupFolder, Kept, Lock, unlock as unlock_folder};
 use crate::cli::args::Import;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::{output, secret, stop};
 use crate::ops::import::{
-    ImportOptions, Imported, Outcome, find, import as import_folders, unlock,
+    ImportOptions, Imported, Memory, Outcome, add_remembered, find, import as import_folders,
+    unlock,
 };
+use crate::ops::open::Opened;
 use crate::snapshot::record::{SnapshotRecord, Verdict};
 use crate::snapshot::{Snapshot, record};
 
@@ -27,6 +29,7 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
         tags: args.tag,
         note: args.note,
         pin: args.pin,
+        no_remember: args.no_remember,
         dry_run: args.dry_run,
     };
     let zone = TimeZone::system();
@@ -39,24 +42,28 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     if folders.is_empty() && refused.is_empty() {
         return Err(Failure::new(code::FAILED, "no backup was found"));
     }
+    let mut opened = match folders.is_empty() {
+        true => None,
+        false => Some(context.write()?),
+    };
     // A dry run looks at no file, and tries no password.
-    let mut passwords = match args.dry_run {
-        true => Passwords::default(),
-        false => phone_passwords(&args.phone_password_file, &folders)?,
+    let mut passwords = match (&opened, args.dry_run) {
+        (Some(opened), false) => phone_passwords(&args.phone_password_file, opened, &folders)?,
+        _ => Passwords::default(),
     };
     let (sources, locked) = unlock(folders, &mut passwords);
     drop(passwords);
     refused.extend(locked);
     let mut worst = 0;
-    if !sources.is_empty() {
-        let mut opened = context.write()?;
-        let done =
-            import_folders(&mut opened, &sources, &options, &context.progress, &stop::asked)?;
+    if let Some(opened) = opened.as_mut().filter(|_| !sources.is_empty()) {
+        let done = import_folders(opened, &sources, &options, &context.progress, &stop::asked)?;
         context.progress.clear();
         let (snapshots, _) = record::all(&opened.repository);
+        let memories: Vec<Memory> = done.iter().map(|imported| imported.password).collect();
         for imported in done {
             worst = worse(worst, report(context, imported, &snapshots)?);
         }
+        tell_memory(context, &memories);
     }
     for imported in refused {
         worst = worse(worst, report(context, imported, &[])?);
@@ -64,34 +71,68 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     Ok(worst)
 }
 
-/// The passwords of encrypted backups: flags, then the environment, then the terminal; none, if there is nothing to open.
-fn phone_passwords(files: &[PathBuf], folders: &[BackupFolder]) -> Result<Passwords, Failure> {
+/// The passwords of encrypted backups: flags, then the environment, then what the repository remembers, then the terminal; none, if
+/// there is nothing to open.
+fn phone_passwords(
+    files: &[PathBuf],
+    opened: &Opened,
+    folders: &[BackupFolder],
+) -> Result<Passwords, Failure> {
     let is_encrypted = |folder: &&BackupFolder| {
         folder.manifest.as_ref().and_then(|m| m.is_encrypted) == Some(true)
     };
-    let Some(first) = folders.iter().find(is_encrypted) else { return Ok(Passwords::default()) };
     let mut files = files.to_vec();
     if files.is_empty() {
-        files.extend(std::env::var_os("RUSSET_PHONE_PASSWORD_FILE").map(PathBuf::from));
+        files.extend(secret::phone_password_variable());
     }
-    let mut passwords = Vec::new();
+    if !folders.iter().any(|folder| is_encrypted(&folder)) {
+        return Ok(Passwords::default());
+    }
+    let mut given = Vec::new();
     for file in &files {
-        passwords.push(secret::phone_password_file(file)?);
+        given.push(secret::phone_password_file(file)?);
     }
-    if files.is_empty() {
-        let name = first.info.as_ref().and_then(|i| i.device_name.as_deref()).unwrap_or("a phone");
-        let prompt = format!(
-            "Password of the encrypted backups of {} (empty: keep them as they are)",
-            plain(name)
-        );
-        passwords.extend(secret::ask_for_phone(&prompt)?);
+    let mut passwords = Passwords::new(given);
+    add_remembered(&mut passwords, opened, folders);
+    if !passwords.none_given() {
+        return Ok(passwords);
     }
-    if passwords.is_empty() {
-        output::note(
+    let closed = folders.iter().filter(is_encrypted).find(|folder| {
+        matches!(unlock_folder(folder, &mut passwords), Ok(Lock::Kept(Kept::NoPassword)))
+    });
+    let Some(first) = closed else { return Ok(passwords) };
+    let name = first.info.as_ref().and_then(|i| i.device_name.as_deref()).unwrap_or("a phone");
+    let prompt = format!(
+        "Password of the encrypted backups of {} (empty: keep them as they are)",
+        plain(name)
+    );
+    match secret::ask_for_phone(&prompt)? {
+        Some(typed) => {
+            passwords = Passwords::new(vec![typed]);
+            add_remembered(&mut passwords, opened, folders);
+        }
+        None => output::note(
             "Encrypted backups are kept as they are: what changes is stored whole, and after a full backup everything. `--phone-password-file` opens them.",
+        ),
+    }
+    Ok(passwords)
+}
+
+/// What became of the passwords, once for all folders.
+fn tell_memory(context: &Context, memories: &[Memory]) {
+    if context.json() {
+        return;
+    }
+    if memories.contains(&Memory::Now) {
+        output::note(
+            "The iPhone backup password is kept in the repository, sealed: whoever has the repository password has it too. `russet phone-password show` tells it, `russet phone-password forget` removes it.",
         );
     }
-    Ok(Passwords::new(passwords))
+    if memories.contains(&Memory::Declined) {
+        output::note(
+            "The iPhone backup password is NOT kept: who does not know it brings no such snapshot back to an iPhone, in twenty years either. Files can still be read.",
+        );
+    }
 }
 
 /// The places where Finder and iTunes keep backups, of those that are there.
@@ -169,7 +210,7 @@ fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Resu
         }
         Ok(Outcome::New { snapshot, written, unchanged_count, kept_count }) => {
             let counts = (unchanged_count, kept_count);
-            let told = tell_new(context, &folder, &snapshot, &written, counts);
+            let told = tell_new(context, &folder, &snapshot, &written, (counts, imported.password));
             Failure::unless_closed(told, exit_code(&snapshot))
         }
         Err(error) => {
@@ -227,7 +268,7 @@ fn tell_new(
     folder: &str,
     snapshot: &Snapshot,
     written: &Written,
-    (unchanged_count, kept_count): (u64, u64),
+    ((unchanged_count, kept_count), password): ((u64, u64), Memory),
 ) -> Result<(), Failure> {
     let record = &snapshot.record;
     if context.json() {
@@ -238,6 +279,7 @@ fn tell_new(
                 "udid": record.udid, "time": rfc3339(record.backup_time), "verdict": record.verdict,
                 "files": record.counts.files, "len": record.counts.len, "unchanged_count": unchanged_count,
                 "opened_count": record.counts.opened, "kept_count": kept_count,
+                "password_remembered": memory(password),
                 "new_len": written.new_len, "stored_len": written.stored_len, "pack_count": written.pack_count,
                 "problem_count": record.problem_count, "exit_code": exit_code(snapshot),
             }),
@@ -268,6 +310,15 @@ fn tell_new(
     }
     tell_incomplete(record);
     Ok(())
+}
+
+/// Whether the password that opened it is kept; null without one.
+fn memory(password: Memory) -> Option<bool> {
+    match password {
+        Memory::None => None,
+        Memory::Before | Memory::Now => Some(true),
+        Memory::Declined => Some(false),
+    }
 }
 
 fn tell_incomplete(record: &SnapshotRecord) {

@@ -1,12 +1,16 @@
 //! One function a command: from what was typed to `ops`, and from what came of it to the answer.
 
 mod doctor;
+mod extract;
 mod forget;
 mod import;
 mod key;
 mod look;
 mod phone;
+mod phone_keys;
 mod phone_password;
+mod remembered;
+mod reopen;
 mod repo;
 mod restore;
 mod restore_phone;
@@ -26,6 +30,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Init(args) => repo::init(context, &args),
         Command::Backup(args) => phone::backup(context, args),
+        Command::Reopen(args) => reopen::reopen(context, &args),
         Command::Devices(args) => phone::devices(context, &args),
         Command::Doctor(args) => doctor::doctor(context, &args),
         Command::Pair(args) => phone::pair(context, &args),
@@ -35,6 +40,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
         Command::Cat(args) => look::cat(context, &args),
         Command::Stats => look::stats(context),
         Command::Restore(args) => restore::restore(context, args),
+        Command::Extract(args) => extract::extract(context, args),
         Command::PhonePassword(args) => phone_password::phone_password(context, &args),
         Command::Verify(args) => verify::verify(context, &args),
         Command::Forget(args) => forget::forget(context, &args),

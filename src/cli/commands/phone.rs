@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::phone_keys;
 use crate::cli::args::{Backup, Devices, Pair};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
@@ -14,10 +15,12 @@ use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::progress::OfPhone;
 use crate::cli::{output, stop};
 use crate::observe::{Observer, Prompt};
-use crate::ops::backup::{BackedUp, BackupOptions, Job, backup as back_up, stop_of};
+use crate::ops::backup::{
+    BackedUp, BackupError, BackupOptions, Job, backup as back_up, finish_waiting, stop_of,
+};
 use crate::ops::phones::{
     Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, matches,
-    pair as ask_to_trust,
+    pair as ask_to_trust, same_udid,
 };
 
 /// How long a person may take to tap Trust.
@@ -282,8 +285,13 @@ fn named(seen: &mut Vec<Seen>, wanted: &[String]) -> Result<Vec<Seen>, Failure> 
 }
 
 pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
-    let muxer = muxer()?;
-    let seen = chosen(&muxer, &args)?;
+    let found = muxer().and_then(|muxer| Ok((chosen(&muxer, &args)?, muxer)));
+    let (seen, muxer) = match found {
+        Err(failure) if failure.code() == code::NO_PHONE && !args.dry_run => {
+            return without_phone(context, &args, failure);
+        }
+        other => other?,
+    };
     if args.dry_run {
         for phone in &seen {
             if context.json() {
@@ -330,8 +338,22 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     if jobs.is_empty() {
         return Ok(worst);
     }
+    let asker = phone_keys::asker(context);
+    let keys = phone_keys::keys(context, &args.opening, &asker)?;
     let mut opened = context.write()?;
-    let done = back_up(&mut opened, jobs, &options, &context.progress)?;
+    let waiting = match args.restart {
+        true => Vec::new(),
+        false => finish_waiting(&mut opened, &options, &keys, &context.progress, &stop::asked)?,
+    };
+    let (exit, locked) = tell_waiting(context, waiting)?;
+    worst = worse(worst, exit);
+    // Of a phone whose last backup still waits nothing new is asked for: that it is told of already.
+    let is_locked =
+        |job: &Job<'_>| locked.iter().any(|udid| same_udid(udid, &job.phone.attached().udid));
+    let (jobs, names): (Vec<_>, Vec<_>) =
+        jobs.into_iter().zip(names).filter(|(job, _)| !is_locked(job)).unzip();
+    let observer = &context.progress;
+    let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked)?;
     context.progress.clear();
     for (name, result) in names.iter().zip(done) {
         match result {
@@ -345,6 +367,50 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
         }
     }
     Ok(worst)
+}
+
+/// No phone is there, but an earlier backup may only wait to be finished.
+fn without_phone(context: &Context, args: &Backup, failure: Failure) -> Result<u8, Failure> {
+    if args.restart || !phone_keys::has_drafts(context) {
+        return Err(failure);
+    }
+    let asker = phone_keys::asker(context);
+    let keys = phone_keys::keys(context, &args.opening, &asker)?;
+    let mut opened = context.write()?;
+    let options = BackupOptions {
+        tags: args.tag.clone(),
+        note: args.note.clone(),
+        pin: args.pin,
+        ..BackupOptions::default()
+    };
+    let waiting = finish_waiting(&mut opened, &options, &keys, &context.progress, &stop::asked)?;
+    if waiting.is_empty() {
+        return Err(failure);
+    }
+    Ok(tell_waiting(context, waiting)?.0)
+}
+
+/// Tells what came of backups that waited. Gives the exit code, and the phones whose backups wait still.
+pub(super) fn tell_waiting(
+    context: &Context,
+    waiting: Vec<(String, Result<BackedUp, BackupError>)>,
+) -> Result<(u8, Vec<String>), Failure> {
+    let (mut worst, mut locked) = (0, Vec::new());
+    if !waiting.is_empty() {
+        context.progress.clear();
+    }
+    for (udid, result) in waiting {
+        match result {
+            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
+            Err(error) => {
+                let failure = Failure::from(error);
+                tell_failure(context, &udid, &failure)?;
+                worst = worse(worst, failure.code());
+                locked.push(udid);
+            }
+        }
+    }
+    Ok((worst, locked))
 }
 
 /// A session with a phone, after it was made to trust this computer if it did not.
@@ -390,7 +456,8 @@ fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
             json!({
                 "snapshot_id": snapshot.id, "new": true, "device": record.device.name, "udid": record.udid,
                 "time": rfc3339(record.backup_time), "verdict": record.verdict, "kind": record.kind,
-                "encrypted": record.encrypted, "resumed": made.is_resumed,
+                "encrypted": record.encrypted, "opened": record.counts.opened, "kept_encrypted": made.kept_count,
+                "resumed": made.is_resumed,
                 "files": record.counts.files, "len": record.counts.len, "received_len": made.received_len,
                 "new_len": written.new_len, "stored_len": written.stored_len, "pack_count": written.pack_count,
                 "problem_count": record.problem_count, "exit_code": exit,

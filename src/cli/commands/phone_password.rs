@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::phone::{job, muxer, one};
-use crate::capture::device::backup_password::BackupPassword;
+use super::remembered;
+use crate::apple;
 use crate::cli::args::PhonePassword;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
@@ -20,6 +21,13 @@ const NEW: &str = "New iPhone backup password";
 
 pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<u8, Failure> {
     match args {
+        PhonePassword::Show { snapshot } => remembered::show(context, snapshot),
+        PhonePassword::Remember { snapshot, phone_password_file } => {
+            remembered::remember(context, snapshot, phone_password_file.as_deref())
+        }
+        PhonePassword::Forget { snapshot, all: _ } => {
+            remembered::forget(context, snapshot.as_deref())
+        }
         PhonePassword::Status { device } => status(context, device.as_deref()),
         PhonePassword::Enable { device, new_password_file } => {
             let met = meet(context, device.as_deref(), "enable", true)?;
@@ -47,13 +55,12 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
     }
 }
 
-fn new_password(file: Option<&Path>) -> Result<BackupPassword, Failure> {
-    secret::of_phone(file, None, "--new-password-file", NEW, true)
+fn new_password(file: Option<&Path>) -> Result<apple::PhonePassword, Failure> {
+    secret::of_phone(file, false, "--new-password-file", NEW, true)
 }
 
-fn old_password(file: Option<&Path>) -> Result<BackupPassword, Failure> {
-    let variable = Some("RUSSET_PHONE_PASSWORD_FILE");
-    secret::of_phone(file, variable, "--old-password-file", OLD, false)
+fn old_password(file: Option<&Path>) -> Result<apple::PhonePassword, Failure> {
+    secret::of_phone(file, true, "--old-password-file", OLD, false)
 }
 
 /// The phone that is meant, and what it says of itself, before anybody types a password.

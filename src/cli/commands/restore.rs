@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::chosen;
+use super::remembered::is_kept;
 use super::restore_phone::to_phone;
 use crate::cli::args::Restore;
 use crate::cli::context::Context;
@@ -78,8 +79,12 @@ fn to_folder(context: &Context, word: &str, target: PathBuf) -> Result<u8, Failu
         output::note("note: this snapshot was incomplete when it was taken; a phone may refuse it");
     }
     if snapshot.record.encrypted == Some(true) {
+        let kept = match is_kept(&opened, &snapshot) {
+            true => format!("; `russet phone-password show {}` tells it", snapshot.short_id()),
+            false => ", which this repository does not keep".to_owned(),
+        };
         output::note(&format!(
-            "note: the phone encrypted this backup: whoever restores it to a phone is asked for the iPhone backup password of {}",
+            "note: the phone encrypted this backup: whoever restores it to a phone is asked for the iPhone backup password of {}{kept}",
             moment(snapshot.record.backup_time)
         ));
     }

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::phone::{job, muxer, one};
+use super::remembered::for_phone;
 use crate::capture::device::give::RestoreWish;
 use crate::cli::args::ToPhone;
 use crate::cli::context::Context;
@@ -38,10 +39,7 @@ pub(super) fn to_phone(
     // Where nobody could tell whether it is encrypted, a password that is given goes along.
     let is_told = snapshot.record.encrypted.is_none() && args.phone_password_file.is_some();
     let password = if snapshot.record.encrypted == Some(true) || is_told {
-        let prompt = format!("iPhone backup password of {} (of that day)", moment(snapshot.time()));
-        let variable = Some("RUSSET_PHONE_PASSWORD_FILE");
-        let file = args.phone_password_file.as_deref();
-        Some(secret::of_phone(file, variable, "--phone-password-file", &prompt, false)?)
+        Some(for_phone(&opened, &snapshot, args.phone_password_file.as_deref())?)
     } else {
         None
     };
@@ -140,8 +138,8 @@ fn tell_done(
     Ok(0)
 }
 
-impl From<crate::capture::device::backup_password::BackupPasswordError> for Failure {
-    fn from(error: crate::capture::device::backup_password::BackupPasswordError) -> Self {
+impl From<crate::apple::PasswordError> for Failure {
+    fn from(error: crate::apple::PasswordError) -> Self {
         Self::of(code::USAGE, &error)
     }
 }

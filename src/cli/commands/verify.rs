@@ -3,29 +3,111 @@
 use russet_store::config::Purpose;
 use serde_json::json;
 
+use crate::apple::Passwords;
 use crate::cli::args::Verify;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, count, counted, moment, plain};
-use crate::cli::output;
+use crate::cli::{output, secret};
 use crate::ops::verify::{Depth, Report, verify as verify_repository};
+use crate::ops::verify_apple::{AppleReport, Flaw, verify_apple};
 
 const SHOWN: usize = 50;
 
 pub(super) fn verify(context: &Context, args: &Verify) -> Result<u8, Failure> {
     let opened = context.open(Purpose::Check, false)?;
     let depth = if args.read_data { Depth::ReadData } else { Depth::Structure };
+    let mut given = Vec::new();
+    for file in &args.phone_password_file {
+        given.push(secret::phone_password_file(file)?);
+    }
+    if given.is_empty() {
+        given.extend(secret::given_phone_password()?);
+    }
     let report = verify_repository(&opened.repository, depth, &context.progress)?;
+    let mut passwords = Passwords::new(given);
+    let apple = verify_apple(&opened.repository, depth, &mut passwords, &context.progress);
     context.progress.clear();
-    let exit = if report.is_sound() { 0 } else { code::DAMAGE };
+    let exit = match (report.is_sound(), apple.is_as_captured()) {
+        (false, _) => code::DAMAGE,
+        (true, false) => code::INCOMPLETE,
+        (true, true) => 0,
+    };
     let told = match context.json() {
-        true => json_report(&report, args.read_data, exit),
-        false => text_report(&report, args.read_data),
+        true => json_report(&report, &apple, args.read_data, exit),
+        false => text_report(&report, args.read_data).and_then(|()| text_apple(&apple)),
     };
     Failure::unless_closed(told, exit)
 }
 
-fn json_report(report: &Report, read_data: bool, exit: u8) -> Result<(), Failure> {
+/// What a flaw is, for a person and for a program.
+fn words(flaw: Flaw) -> (&'static str, &'static str) {
+    match flaw {
+        Flaw::Missing => ("missing", "files that Apple's list names are not in it"),
+        Flaw::Digest => {
+            ("digest", "files are not what Apple's list has the digest of; a phone may refuse them")
+        }
+        Flaw::Key => ("key", "files were opened with keys that its keybag does not give"),
+        Flaw::List => ("list", "parts of Apple's list cannot be read"),
+        Flaw::Keybag => ("keybag", "kept iPhone backup passwords do not open its keybag"),
+    }
+}
+
+fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
+    for finding in &apple.findings {
+        output::line(&format!(
+            "! snapshot {} of {}, {}: {} {}",
+            finding.snapshot,
+            plain(&finding.device),
+            moment(finding.time),
+            count(finding.count),
+            words(finding.flaw).1,
+        ))?;
+        for item in &finding.items {
+            output::line(&format!("    {}", plain(item)))?;
+        }
+    }
+    let mut looked = counted(apple.checked_count, "snapshot");
+    if apple.digest_count > 0 {
+        looked = format!("{looked}, {}", counted(apple.digest_count, "digest"));
+    }
+    if apple.keybag_count > 0 {
+        looked = format!("{looked}, {}", counted(apple.keybag_count, "keybag"));
+    }
+    output::line(&format!(
+        "Apple's lists {} {looked}",
+        if apple.findings.is_empty() { '✓' } else { '!' }
+    ))?;
+    if apple.closed_count > 0 {
+        output::note(&format!(
+            "{} kept as the phone encrypted them: only their bytes were checked",
+            counted(apple.closed_count, "snapshot")
+        ));
+    }
+    if apple.keybag_closed_count > 0 {
+        output::note(&format!(
+            "no iPhone backup password is known for {}: whoever puts them back onto an iPhone needs it",
+            counted(apple.keybag_closed_count, "encrypted snapshot")
+        ));
+    }
+    Ok(())
+}
+
+fn json_report(
+    report: &Report,
+    apple: &AppleReport,
+    read_data: bool,
+    exit: u8,
+) -> Result<(), Failure> {
+    for finding in &apple.findings {
+        output::message(
+            "finding",
+            json!({
+                "snapshot": finding.snapshot, "device": finding.device, "time": finding.time,
+                "flaw": words(finding.flaw).0, "items": finding.items, "count": finding.count,
+            }),
+        )?;
+    }
     for damage in &report.damages {
         output::message(
             "damage",
@@ -46,7 +128,10 @@ fn json_report(report: &Report, read_data: bool, exit: u8) -> Result<(), Failure
         json!({
             "snapshot_count": report.snapshot_count, "pack_count": report.pack_count, "blob_count": report.blob_count,
             "read_len": report.read_len, "read_data": read_data, "damage_count": report.damages.len(),
-            "hit_count": report.hits.len(), "foreign_count": report.foreign_count, "exit_code": exit,
+            "hit_count": report.hits.len(), "foreign_count": report.foreign_count,
+            "list_count": apple.checked_count, "closed_list_count": apple.closed_count, "digest_count": apple.digest_count,
+            "keybag_count": apple.keybag_count, "closed_keybag_count": apple.keybag_closed_count,
+            "finding_count": apple.findings.len(), "exit_code": exit,
         }),
     )
 }

@@ -4,6 +4,7 @@
 //! and what was put before a [`Backend::barrier`] is there after a power cut that follows it. Knows names
 //! and bytes, not what they mean: no formats, no keys, no retries.
 
+pub mod beside;
 mod error;
 mod local;
 mod lock;

@@ -3,6 +3,8 @@
 //! Invariant: the bytes that [`PackBuilder::finish`] returns were opened, decoded and hashed again from that very buffer, and the
 //! name was computed before that check. A builder is used once; there is no way to add to a finished pack.
 
+use std::ops::Range;
+
 use crate::ambient::{Ambient, NoRandomness};
 use crate::header::{HEADER_LEN, Header, Kind};
 use crate::ids::{BlobId, PackId, RepositoryId, hash_of_file};
@@ -11,7 +13,7 @@ use crate::pack::payload::Encoded;
 use crate::pack::reader::{BlobError, PackHead, PackHeadError};
 use crate::pack::{PACK_HEAD_LEN, PACK_LEN_MAX, PackType};
 use crate::record::GRAIN;
-use crate::seal::{BlobCipher, DataKeys, IdKeys, SealBroken, TAG_LEN, derive};
+use crate::seal::{BlobCipher, BlobType, DataKeys, IdKeys, SealBroken, TAG_LEN, derive};
 
 /// A pack whose bytes are ready to be written.
 pub struct FinishedPack {
@@ -55,24 +57,61 @@ pub enum PackError {
     DirectoryNotProved(#[source] PackHeadError),
 }
 
+/// Payloads up to this length lie together in one room: a pack of tiny files has hundreds of thousands, and a piece of memory
+/// for each would leave as many holes when the pack is written.
+const SMALL_LEN_MAX: usize = 16 << 10;
+/// The room for them. The system gives pages only when they are touched, and takes them back with the room.
+const SMALL_ROOM_LEN: usize = 40 << 20;
+
 /// Blobs that will become a pack.
 pub struct PackBuilder {
     pack_type: PackType,
-    blobs: Vec<Encoded>,
+    blobs: Vec<Waiting>,
+    small: Vec<u8>,
     len: usize,
+}
+
+struct Waiting {
+    id: BlobId,
+    blob_type: BlobType,
+    encoding: u8,
+    plain_len: u32,
+    payload: Payload,
+}
+
+enum Payload {
+    Own(Vec<u8>),
+    Small(Range<u32>),
 }
 
 impl PackBuilder {
     /// An empty one.
     #[must_use]
     pub fn new(pack_type: PackType) -> Self {
-        Self { pack_type, blobs: Vec::new(), len: PACK_HEAD_LEN }
+        Self { pack_type, blobs: Vec::new(), small: Vec::new(), len: PACK_HEAD_LEN }
     }
 
     /// Adds a blob.
     pub fn push(&mut self, blob: Encoded) {
-        self.len += blob.payload.len() + TAG_LEN + ENTRY_LEN;
-        self.blobs.push(blob);
+        let Encoded { id, blob_type, encoding, plain_len, payload } = blob;
+        self.len += payload.len() + TAG_LEN + ENTRY_LEN;
+        let payload = self.keep(payload);
+        self.blobs.push(Waiting { id, blob_type, encoding: encoding.number(), plain_len, payload });
+    }
+
+    fn keep(&mut self, payload: Vec<u8>) -> Payload {
+        let end = self.small.len() + payload.len();
+        if payload.len() > SMALL_LEN_MAX || end > SMALL_ROOM_LEN {
+            return Payload::Own(payload);
+        }
+        let (Ok(start), Ok(end)) = (u32::try_from(self.small.len()), u32::try_from(end)) else {
+            return Payload::Own(payload);
+        };
+        if self.small.is_empty() {
+            self.small.reserve_exact(SMALL_ROOM_LEN);
+        }
+        self.small.extend_from_slice(&payload);
+        Payload::Small(start..end)
     }
 
     /// About the length of the file, without padding.
@@ -103,7 +142,7 @@ impl PackBuilder {
         shuffle(&mut self.blobs, ambient)?;
         let (epoch, data_key) = data_keys.current()?;
         let salt = self.salt(data_key, ambient)?;
-        let area_len: usize = self.blobs.iter().map(|b| b.payload.len() + TAG_LEN).sum();
+        let area_len: usize = self.blobs.iter().map(|b| b.payload_len() + TAG_LEN).sum();
         let directory_at = (PACK_HEAD_LEN + area_len).next_multiple_of(GRAIN);
         let directory_len = (8 + self.blobs.len() * ENTRY_LEN + TAG_LEN).next_multiple_of(GRAIN);
         let file_len = directory_at + directory_len;
@@ -127,7 +166,7 @@ impl PackBuilder {
         bytes.resize(PACK_HEAD_LEN, 0);
         let head = PackHead::decode(&bytes, repository, data_keys)
             .map_err(PackError::DirectoryNotProved)?;
-        let entries = lay_out(self.blobs, head.cipher(), &mut bytes)?;
+        let entries = lay_out(self.blobs, &self.small, head.cipher(), &mut bytes)?;
         let padding = bytes.len();
         bytes.resize(directory_at, 0);
         ambient.fill(bytes.get_mut(padding..).unwrap_or_default())?;
@@ -164,8 +203,17 @@ impl PackBuilder {
     }
 }
 
+impl Waiting {
+    fn payload_len(&self) -> usize {
+        match &self.payload {
+            Payload::Own(payload) => payload.len(),
+            Payload::Small(range) => range.len(),
+        }
+    }
+}
+
 /// Fisher–Yates with the operating system's randomness: the order of blobs tells nothing about the order of files.
-fn shuffle(blobs: &mut [Encoded], ambient: &dyn Ambient) -> Result<(), NoRandomness> {
+fn shuffle(blobs: &mut [Waiting], ambient: &dyn Ambient) -> Result<(), NoRandomness> {
     let mut random = vec![0u8; blobs.len() * 8];
     ambient.fill(&mut random)?;
     for (at, drawn) in random.chunks_exact(8).enumerate().skip(1) {
@@ -177,7 +225,8 @@ fn shuffle(blobs: &mut [Encoded], ambient: &dyn Ambient) -> Result<(), NoRandomn
 }
 
 fn lay_out(
-    blobs: Vec<Encoded>,
+    blobs: Vec<Waiting>,
+    small: &[u8],
     cipher: &BlobCipher,
     bytes: &mut Vec<u8>,
 ) -> Result<Vec<Entry>, PackError> {
@@ -186,7 +235,13 @@ fn lay_out(
         let number = |n: usize| u32::try_from(n).map_err(|_| PackError::TooLong(n));
         let ordinal = number(at)?;
         let offset = bytes.len();
-        bytes.extend_from_slice(&blob.payload);
+        match &blob.payload {
+            Payload::Own(payload) => bytes.extend_from_slice(payload),
+            Payload::Small(range) => {
+                let range = range.start as usize..range.end as usize;
+                bytes.extend_from_slice(small.get(range).unwrap_or_default());
+            }
+        }
         let tag = cipher.seal_blob(ordinal, bytes.get_mut(offset..).unwrap_or_default())?;
         bytes.extend_from_slice(&tag);
         entries.push(Entry {
@@ -196,7 +251,7 @@ fn lay_out(
             sealed_len: number(bytes.len() - offset)?,
             plain_len: blob.plain_len,
             blob_type: blob.blob_type,
-            encoding: blob.encoding.number(),
+            encoding: blob.encoding,
         });
     }
     Ok(entries)

@@ -4,6 +4,7 @@
 //! dropped; nothing sealed is used before its tag was checked. Must not know files, packs or where bytes are kept.
 
 mod aead;
+mod frame;
 mod keyring;
 mod keyslot;
 mod password;
@@ -11,6 +12,7 @@ mod recovery;
 
 pub(crate) use aead::{BlobCipher, record_key};
 pub use aead::{TAG_LEN, open_record, seal_record};
+pub use frame::FrameCipher;
 pub use keyring::{DataKeys, Epoch, Keyring};
 pub use keyslot::{KEYSLOT_LEN, Kdf, Keyslot, KeyslotError, KeyslotFacts, SlotSecret, calibrate};
 pub use password::{Password, PasswordError};

@@ -78,6 +78,8 @@ pub struct Script {
     pub ends_with: BTreeMap<String, i64>,
     /// The phone says nothing more once it was asked for a backup (`asked`), or has told this SnapshotState.
     pub silent_at: Option<String>,
+    /// Bytes that hosts are told are in use on the phone.
+    pub used_len: Option<u64>,
 }
 
 /// How the phone is attached.
@@ -141,6 +143,7 @@ impl Default for Script {
             survey: None,
             ends_with: BTreeMap::new(),
             silent_at: None,
+            used_len: None,
         }
     }
 }

@@ -106,7 +106,8 @@ fn of_domain(phone: &ScriptedPhone, state: &State, domain: &str) -> Dictionary {
             put("BatteryIsCharging", true.into());
         }
         "com.apple.disk_usage" => {
-            put("TotalDataCapacity", 128_000_000_000_u64.into());
+            let used_len = phone.script.used_len.unwrap_or(64_000_000_000);
+            put("TotalDataCapacity", used_len.saturating_add(64_000_000_000).into());
             put("TotalDataAvailable", 64_000_000_000_u64.into());
             put("TotalDiskCapacity", 128_000_000_000_u64.into());
         }

@@ -50,11 +50,12 @@ impl PhoneOptions {
         Self::of(0, 0, count, count * 48, (count / 500).max(4))
     }
 
-    /// `total_len` bytes that no codec can shrink and of which none are alike, more than 4 GiB of them in one file.
+    /// `total_len` bytes that no codec can shrink and of which none are alike, more than 4 GiB of them in one file if there
+    /// are so many.
     pub fn huge(total_len: u64) -> Self {
         const LONG_LEN: u64 = (4 << 30) + 12_345;
-        let media_len = total_len.saturating_sub(LONG_LEN);
-        Self { long_len: LONG_LEN, ..Self::of(media_len, 0, 200, 2 * MIB, 12) }
+        let long_len = if total_len >= LONG_LEN { LONG_LEN } else { 0 };
+        Self { long_len, ..Self::of(total_len - long_len, 0, 200, 2 * MIB, 12) }
     }
 
     /// The same phone with another seed; its id follows.

@@ -19,6 +19,7 @@ use russet::observe::Collecting;
 use russet::ops::backup::BackupError;
 use russet::pipeline::{Cuts, run};
 use russet::snapshot::ContentReader;
+use russet::snapshot::record::Device;
 use russet_store::ambient::Ambient;
 use russet_store::backend::{Backend, BackendError, Listing, MemoryBackend, Name};
 use russet_store::config::Purpose;
@@ -111,7 +112,15 @@ fn take_from(repository: &Repository, address: &str) -> Result<(), BackupError> 
     let mut link = Link::open(phone.start_service("com.apple.mobilebackup2", true)?)?;
     let info = |_| info_plist(&values, &pieces.apps, &pieces.files, Some(SystemTime::now())).ok();
     let capacity_len = values.total_data_len;
-    let wish = Wish { udid: &udid, full: false, is_encrypted: false, capacity_len, info: &info };
+    let wish = Wish {
+        udid: &udid,
+        full: false,
+        is_encrypted: false,
+        capacity_len,
+        device: &Device::default(),
+        kind: "usb",
+        info: &info,
+    };
     let session = Session::begin(repository, None)?;
     run(&session, &cuts, |feeder| {
         take(&mut link, &wish, begun, &session, feeder, &observer)

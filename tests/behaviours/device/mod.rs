@@ -8,6 +8,7 @@ mod errors;
 mod images;
 mod kills;
 mod middle;
+mod opened;
 mod pairing;
 mod several;
 mod symptoms;
@@ -26,6 +27,9 @@ use tempfile::TempDir;
 
 use super::support::{Ran, TestRepository, run};
 use truth::Truth;
+
+/// The password of phones that encrypt their backups.
+const PHONE_PASSWORD: &str = "the phone's own";
 
 /// A phone in a folder, which can be served under one script after another.
 struct TestPhone {
@@ -62,7 +66,7 @@ impl TestPhone {
     fn paired_encrypted() -> Self {
         let phone = Self::paired();
         let mut state = phone.state();
-        state.password = Some("the phone's own".to_owned());
+        state.password = Some(PHONE_PASSWORD.to_owned());
         state.save(&phone.folder()).unwrap();
         phone
     }
@@ -155,7 +159,15 @@ impl Scene {
     fn command(&self, address: &str, args: &[&str]) -> Command {
         let mut command = self.repository.command(args);
         command.env("USBMUXD_SOCKET_ADDRESS", address);
+        command.env("RUSSET_PHONE_PASSWORD_FILE", self.phone_password_file());
         command
+    }
+
+    /// A file with the password of phones that encrypt.
+    fn phone_password_file(&self) -> PathBuf {
+        let path = self.repository.beside("phone password");
+        fs::write(&path, PHONE_PASSWORD).unwrap();
+        path
     }
 
     fn run(&self, address: &str, args: &[&str]) -> Ran {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::drive::{soak, tell_soak};
 use super::super::support::text;
 use super::truth::{Truth, dictionary, sha256_of};
-use super::{Scene, TestPhone, id};
+use super::{PHONE_PASSWORD, Scene, TestPhone, id};
 
 /// What the phone said that it would do, one for each run.
 fn plans(phone: &TestPhone) -> Vec<Value> {
@@ -68,7 +68,7 @@ fn four_weeks_of_a_phone_come_back_each_as_it_was() {
 #[test]
 fn four_weeks_of_a_phone_that_encrypts_come_back_each_as_it_was() {
     let phone = TestPhone::paired_encrypted();
-    let scene = four_weeks(&phone, Truth::encrypted, "unchecked");
+    let scene = four_weeks(&phone, Truth::encrypted, "complete");
     // Whoever has the phone's password can open what came back.
     let (other, folder) = (Scene::new(), scene.repository.restore("latest"));
     let password = other.repository.beside("the phone's password");
@@ -208,7 +208,7 @@ fn turning_encryption_on_makes_the_next_backup_full_and_whole() {
     let first = scene.backup_well(&phone);
     let plain = phone.truth();
     let mut state = phone.state();
-    state.password = Some("new".to_owned());
+    state.password = Some(PHONE_PASSWORD.to_owned());
     state.save(&phone.folder()).unwrap();
     phone.advance();
     let second = scene.backup_well(&phone);

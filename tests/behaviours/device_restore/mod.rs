@@ -139,7 +139,9 @@ impl Desk {
     /// Backs a phone up, wants a snapshot without a lack, and gives its id.
     #[track_caller]
     fn backup(&self, phone: &Handset) -> String {
-        let ran = self.run(&phone.serve(Script::default()), &["backup", "--json"]).code(0);
+        let ran = self
+            .run(&phone.serve(Script::default()), &["backup", "--json", "--store-encrypted"])
+            .code(0);
         ran.summary()["snapshot_id"].as_str().unwrap().to_owned()
     }
 

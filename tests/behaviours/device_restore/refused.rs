@@ -92,7 +92,7 @@ fn an_encrypted_snapshot_with_the_wrong_password() {
     let wrong = desk.password_file("wrong");
     let args = ["--phone-password-file", wrong.as_str()];
     let ran = desk.restore(&phone, Script::default(), &snapshot, &args).code(22);
-    ran.says(&["207", "of the day of that snapshot", "nothing on the iPhone was changed"]);
+    ran.says(&["not the iPhone backup password", "of its day", "nothing was done"]);
     assert_left_alone(&phone, &before);
     phone.assert_no_violation();
 }

@@ -233,6 +233,7 @@ fn record(repository: &Repository, tree: BlobId, week: u64, writer: WriterId) ->
         problem_count: 0,
         counts: Counts::default(),
         parent: None,
+        supersedes: None,
         link: repository.next_link(writer),
         russet: "0.1.0".to_owned(),
     }

@@ -5,12 +5,15 @@
 
 use russet_store::ids::BlobId;
 
+use zeroize::Zeroizing;
+
 use crate::snapshot::entry::{DEPTH_MAX, ID_COUNT_MAX};
 use crate::snapshot::{Content, Opened, SealedKey};
 
 const HAS_SHA1: u8 = 1;
 const HAS_ROW: u8 = 2;
 const IS_OPENED: u8 = 4;
+const IS_SPOOLED: u8 = 8;
 const LEN_AT: usize = 3;
 const SECS_AT: usize = 11;
 const NANOS_AT: usize = 19;
@@ -20,14 +23,17 @@ const SHA1_LEN: usize = 20;
 const ROW_LEN: usize = 8;
 const ID_LEN: usize = 32;
 const KEY_LEN: usize = 32;
+const PLACE_LEN: usize = 8;
 const PADDING_MAX: u8 = 16;
 const NANOS_END: u32 = 1_000_000_000;
 
-/// A file whose bytes are all in blobs.
+/// A file whose bytes are all in blobs, or wait in the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileNode {
-    /// Its bytes; lengths are those of the stored file.
+    /// Its bytes; lengths are those of the stored file. Of one that waits in the spool there are no chunks yet.
     pub content: Content,
+    /// Where it begins in the spool, if it waits there.
+    pub spooled: Option<u64>,
     /// Modification time, Unix seconds.
     pub mtime_secs: i64,
     /// And nanoseconds.
@@ -53,6 +59,9 @@ pub enum PackError {
     /// More padding than a block.
     #[error("a file of the draft has {0} bytes of padding")]
     Padding(u8),
+    /// In the spool and in blobs at once.
+    #[error("a file of the draft stands in two places")]
+    Spooled,
     /// A second has no so many nanoseconds.
     #[error("a file of the draft has {0} nanoseconds")]
     Nanos(u32),
@@ -63,16 +72,18 @@ impl FileNode {
     ///
     /// # Errors
     /// It holds what the format cannot say.
-    pub fn encode(&self) -> Result<Vec<u8>, PackError> {
+    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, PackError> {
         let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
         let flags = flag(self.sha1.is_some(), HAS_SHA1)
             | flag(self.row.is_some(), HAS_ROW)
-            | flag(self.content.opened.is_some(), IS_OPENED);
+            | flag(self.content.opened.is_some(), IS_OPENED)
+            | flag(self.spooled.is_some(), IS_SPOOLED);
         let ids = &self.content.ids;
         let id_count = u8::try_from(ids.len()).map_err(|_| PackError::Chunks)?;
         let head = [flags, self.content.depth, id_count];
         check(head, self.mtime_nanos)?;
-        let mut out = Vec::with_capacity(packed_len(head));
+        // No more and no less than it needs: a vector that grows leaves copies of the key behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(packed_len(head)));
         out.extend_from_slice(&head);
         out.extend_from_slice(&self.content.len.to_le_bytes());
         out.extend_from_slice(&self.mtime_secs.to_le_bytes());
@@ -87,6 +98,7 @@ impl FileNode {
             out.push(*padding);
             out.extend_from_slice(key.as_bytes());
         }
+        out.extend(self.spooled.iter().flat_map(|at| at.to_le_bytes()));
         out.extend(ids.iter().flat_map(BlobId::as_bytes));
         Ok(out)
     }
@@ -181,6 +193,19 @@ impl<'a> PackedFile<'a> {
         })
     }
 
+    /// Where it begins in the spool, if it waits there.
+    #[must_use]
+    pub fn spooled(self) -> Option<u64> {
+        let at = self.0.len() - usize::from(self.0[2]) * ID_LEN;
+        self.has(IS_SPOOLED).then(|| u64::from_le_bytes(self.field(at - PLACE_LEN)))
+    }
+
+    /// Whether its chunks are plaintext.
+    #[must_use]
+    pub fn is_opened(self) -> bool {
+        self.has(IS_OPENED)
+    }
+
     /// Its ids, of blobs or of lists of chunks as its depth says.
     pub fn ids(self) -> impl Iterator<Item = BlobId> + 'a {
         let at = self.0.len() - usize::from(self.0[2]) * ID_LEN;
@@ -193,6 +218,7 @@ impl<'a> PackedFile<'a> {
         let (hash, depth, ids) = (self.hash(), self.0[1], self.ids().collect());
         FileNode {
             content: Content { len: self.len(), hash, depth, ids, opened: self.opened() },
+            spooled: self.spooled(),
             mtime_secs: self.mtime_secs(),
             mtime_nanos: self.mtime_nanos(),
             sha1: self.sha1(),
@@ -213,9 +239,12 @@ impl<'a> PackedFile<'a> {
 }
 
 fn check([flags, depth, id_count]: [u8; 3], nanos: u32) -> Result<(), PackError> {
-    let unknown = flags & !(HAS_SHA1 | HAS_ROW | IS_OPENED);
+    let unknown = flags & !(HAS_SHA1 | HAS_ROW | IS_OPENED | IS_SPOOLED);
     if unknown != 0 {
         return Err(PackError::Flags(unknown));
+    }
+    if flags & IS_SPOOLED != 0 && (flags & IS_OPENED != 0 || depth != 0 || id_count != 0) {
+        return Err(PackError::Spooled);
     }
     if depth > DEPTH_MAX || usize::from(id_count) > ID_COUNT_MAX {
         return Err(PackError::Chunks);
@@ -230,7 +259,8 @@ fn packed_len([flags, _, id_count]: [u8; 3]) -> usize {
     let sha1_len = if flags & HAS_SHA1 == 0 { 0 } else { SHA1_LEN };
     let row_len = if flags & HAS_ROW == 0 { 0 } else { ROW_LEN };
     let opened_len = if flags & IS_OPENED == 0 { 0 } else { 1 + KEY_LEN };
-    HEAD_LEN + sha1_len + row_len + opened_len + usize::from(id_count) * ID_LEN
+    let place_len = if flags & IS_SPOOLED == 0 { 0 } else { PLACE_LEN };
+    HEAD_LEN + sha1_len + row_len + opened_len + place_len + usize::from(id_count) * ID_LEN
 }
 
 #[cfg(test)]
@@ -252,20 +282,21 @@ pub(super) mod tests {
         let content = (any::<u64>(), any::<[u8; 32]>(), 0..=DEPTH_MAX, ids, opened)
             .prop_map(|(len, hash, depth, ids, opened)| Content { len, hash, depth, ids, opened });
         let marks = (any::<Option<[u8; 20]>>(), any::<Option<[u8; 8]>>());
-        (content, any::<i64>(), 0..NANOS_END, marks).prop_map(
-            |(content, mtime_secs, mtime_nanos, (sha1, row))| FileNode {
-                content,
-                mtime_secs,
-                mtime_nanos,
-                sha1,
-                row,
+        let spooled = proptest::option::weighted(0.2, any::<u64>());
+        (content, any::<i64>(), 0..NANOS_END, marks, spooled).prop_map(
+            |(mut content, mtime_secs, mtime_nanos, (sha1, row), spooled)| {
+                if spooled.is_some() {
+                    (content.depth, content.opened) = (0, None);
+                    content.ids.clear();
+                }
+                FileNode { content, spooled, mtime_secs, mtime_nanos, sha1, row }
             },
         )
     }
 
     fn some() -> FileNode {
         let content = Content { len: 1, hash: [2; 32], depth: 0, ids: Vec::new(), opened: None };
-        FileNode { content, mtime_secs: 3, mtime_nanos: 4, sha1: None, row: None }
+        FileNode { content, spooled: None, mtime_secs: 3, mtime_nanos: 4, sha1: None, row: None }
     }
 
     #[test]
@@ -280,6 +311,9 @@ pub(super) mod tests {
         assert_eq!(file.encode(), Err(PackError::Chunks));
         let file = FileNode { mtime_nanos: NANOS_END, ..some() };
         assert_eq!(file.encode(), Err(PackError::Nanos(NANOS_END)));
+        let mut file = FileNode { spooled: Some(5), ..some() };
+        file.content.ids = vec![BlobId::decode([0; 32])];
+        assert_eq!(file.encode(), Err(PackError::Spooled));
     }
 
     #[test]
@@ -290,7 +324,8 @@ pub(super) mod tests {
             bytes[at] = value;
             PackedFile::split(&bytes).map(|(file, _)| file.decode())
         };
-        assert_eq!(with(0, 8), Err(PackError::Flags(8)));
+        assert_eq!(with(0, 16), Err(PackError::Flags(16)));
+        assert_eq!(with(0, 12), Err(PackError::Spooled));
         assert_eq!(with(1, DEPTH_MAX + 1), Err(PackError::Chunks));
         assert_eq!(with(2, 65), Err(PackError::Chunks));
         assert_eq!(with(2, 1), Err(PackError::Length));
@@ -310,13 +345,13 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn what_decodes_has_one_encoding(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), head in [0u8..8, 0..5, 0..5]) {
+        fn what_decodes_has_one_encoding(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), head in [0u8..16, 0..5, 0..5]) {
             for (byte, value) in bytes.iter_mut().zip(head) {
                 *byte = value;
             }
             if let Ok((packed, rest)) = PackedFile::split(&bytes) {
                 let again = packed.decode().encode().unwrap();
-                prop_assert_eq!([&again, rest].concat(), bytes);
+                prop_assert_eq!([&again[..], rest].concat(), bytes);
             }
         }
     }

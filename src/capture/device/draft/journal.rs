@@ -14,7 +14,7 @@
 //!
 //! | length | field of a file |
 //! | --- | --- |
-//! | 1 | flags: bit 0 a SHA-1, bit 1 a row's mark; others zero |
+//! | 1 | flags: bit 0 a SHA-1, bit 1 a row's mark, bit 2 opened, bit 3 in the spool; others zero |
 //! | 1 | depth of the chunk list, at most 4 |
 //! | 1 | count of ids, at most 64 |
 //! | 8 | length of the stored file |
@@ -23,7 +23,11 @@
 //! | 32 | BLAKE3 of the stored bytes |
 //! | 20 | only if flagged: SHA-1 of the stored bytes |
 //! | 8 | only if flagged: the mark of its row |
+//! | 33 | only if flagged: length of the padding (1), file key |
+//! | 8 | only if flagged: where it begins in the spool |
 //! | 32 × count | blob ids |
+
+use zeroize::Zeroizing;
 
 use super::file::{PackError, PackedFile};
 use super::item::DraftPath;
@@ -102,11 +106,11 @@ pub enum JournalError {
     },
 }
 
-/// Edits, written down one by one.
+/// Edits, written down one by one. Keys of files are among them, so that room that is given up is wiped.
 #[derive(Default)]
 pub(super) struct Edits {
     count: u32,
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Edits {
@@ -116,6 +120,12 @@ impl Edits {
     }
 
     pub(super) fn push(&mut self, edit: &Edit<'_>) {
+        let needed = self.bytes.len() + edit.len();
+        if needed > self.bytes.capacity() {
+            let mut wider = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
+            wider.extend_from_slice(&self.bytes);
+            self.bytes = wider;
+        }
         edit.encode(&mut self.bytes);
         self.count += 1;
     }
@@ -162,6 +172,16 @@ pub fn decode(piece: &[u8]) -> Result<Vec<Edit<'_>>, JournalError> {
 }
 
 impl<'a> Edit<'a> {
+    /// Bytes of its encoding.
+    fn len(&self) -> usize {
+        let path_len = |path: &DraftPath<'_>| 2 + path.bytes().len();
+        1 + match self {
+            Self::Put { path, file } => path_len(path) + file.bytes().len(),
+            Self::MakeDirectory { path } | Self::Remove { path } => path_len(path),
+            Self::Rename { from, to } | Self::Copy { from, to } => path_len(from) + path_len(to),
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Put { path, file } => {

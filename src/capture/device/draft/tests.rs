@@ -107,8 +107,14 @@ impl TwinTree {
             _ if there => Err(DraftError::Exists),
             What::File(content) => {
                 let (content, row) = (content.clone(), entry.row);
-                let file =
-                    FileNode { content, mtime_secs: secs, mtime_nanos: nanos, sha1: None, row };
+                let file = FileNode {
+                    content,
+                    spooled: None,
+                    mtime_secs: secs,
+                    mtime_nanos: nanos,
+                    sha1: None,
+                    row,
+                };
                 self.put(path, Twin::File(file, false))
             }
             What::Link { target } => self.put(path, Twin::Link(target.clone(), secs, nanos)),
@@ -340,7 +346,7 @@ proptest! {
 fn a_file(len: u64) -> FileNode {
     let content =
         Content { len, hash: [1; 32], depth: 0, ids: vec![BlobId::decode([2; 32])], opened: None };
-    FileNode { content, mtime_secs: 3, mtime_nanos: 4, sha1: None, row: None }
+    FileNode { content, spooled: None, mtime_secs: 3, mtime_nanos: 4, sha1: None, row: None }
 }
 
 fn draft_of(paths: &[&[u8]]) -> Draft {

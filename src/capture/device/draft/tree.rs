@@ -139,7 +139,8 @@ impl DraftTree {
             What::File(content) => {
                 let (content, row) = (content.clone(), entry.row);
                 let file =
-                    FileNode { content, mtime_secs, mtime_nanos, sha1: None, row }.encode()?;
+                    FileNode { content, spooled: None, mtime_secs, mtime_nanos, sha1: None, row }
+                        .encode()?;
                 let packed = PackedFile::split(&file)?.0;
                 self.place(path, Found::File(FoundFile { packed, is_fresh: false }))
             }
@@ -203,6 +204,12 @@ impl DraftTree {
             Found::File(file) => Some((path, file)),
             Found::Directory | Found::Link(_) => None,
         })
+    }
+
+    /// Files, directories and links together.
+    #[must_use]
+    pub fn item_count(&self) -> usize {
+        self.items.len()
     }
 
     /// How much there is.

@@ -1,9 +1,16 @@
 //! Backing phones up, side by side, each into a snapshot of its own.
 //!
 //! Invariant: one phone's failure does not undo another's snapshot; what a phone sent before it failed is kept in its draft, and
-//! the next run goes on there. Snapshots are committed one at a time, since each names the record before it.
+//! the next run goes on there. Snapshots are committed one at a time, since each names the record before it. From a phone's final
+//! word on its snapshot is made without it, by this run or the next (`ops::reopen`).
+
+mod finish;
+mod waits;
+
+pub use finish::finish_waiting;
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,20 +20,24 @@ use russet_store::ids::{RecordId, WriterId};
 use russet_store::repository::{Repository, RepositoryError};
 use russet_store::session::{Session, SessionError, Written};
 
+use self::finish::clean_spools;
+use self::waits::MB;
 use super::beside::{SERVICE, heard};
-use super::commit::{CommitError, commit};
+use super::commit::CommitError;
 use super::mark;
 use super::open::Opened;
+use super::phone_keys::PhoneKeys;
 use crate::capture::device::begin::{Begun, begin};
 use crate::capture::device::connect::{
     ConnectError, Connection, Heartbeat, Phone, Pieces, Stop, SyncGuard, Values, gather, info_plist,
 };
-use crate::capture::device::take::{TakeError, Taken, Wish, take};
+use crate::capture::device::spool::SpoolError;
+use crate::capture::device::take::{TakeError, Wish, take};
 use crate::capture::device::{Link, LinkError};
 use crate::observe::{Observer, Phase};
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
 use crate::snapshot::Snapshot;
-use crate::snapshot::record::{self, Device, SnapshotRecord};
+use crate::snapshot::record::{self, Device};
 
 /// How phones are backed up.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +65,8 @@ pub struct BackedUp {
     pub received_len: u64,
     /// Whether an interrupted backup was gone on with.
     pub is_resumed: bool,
+    /// Files of an opened backup that stay encrypted.
+    pub kept_count: u64,
 }
 
 /// Why a phone was not backed up.
@@ -68,6 +81,25 @@ pub enum BackupError {
     /// Its owner cancelled on the phone.
     #[error("the backup was cancelled on the phone")]
     CancelledOnPhone,
+    /// Where what comes waits for its keys.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// A whole backup cannot fit there.
+    #[error("the iPhone holds about {} MB, and the drive of the spool {} has {} MB free", need_len / MB, dir.display(), free_len / MB)]
+    SpoolTooSmall {
+        /// What the phone holds.
+        need_len: u64,
+        /// What may be written.
+        free_len: u64,
+        /// Where.
+        dir: PathBuf,
+    },
+    /// It is encrypted, and nobody gave a password or said that it may stay so.
+    #[error("this iPhone's backups are encrypted, and no iPhone backup password was given")]
+    NoPassword,
+    /// An earlier backup of this phone is here and was not opened yet.
+    #[error("an earlier backup of this iPhone waits for its iPhone backup password")]
+    Waits,
     /// Storing.
     #[error(transparent)]
     Ingest(#[from] IngestError),
@@ -99,6 +131,8 @@ struct Run<'a> {
     cuts: &'a Cuts,
     options: &'a BackupOptions,
     committing: Mutex<()>,
+    keys: &'a PhoneKeys<'a>,
+    stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// A phone that is to be backed up, and who is told of it.
@@ -125,12 +159,15 @@ pub fn backup(
     opened: &mut Opened,
     jobs: Vec<Job<'_>>,
     options: &BackupOptions,
+    keys: &PhoneKeys<'_>,
     observer: &dyn Observer,
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Result<BackedUp, BackupError>>, BackupError> {
     let config = opened.repository.config(Purpose::Write)?.clone();
     let cuts = Cuts::new(&config.cut, opened.repository.id_keys().cut_seed())?;
     opened.prepare_to_write(observer)?;
     opened.repository.mend_segments()?;
+    clean_spools(&opened.repository, keys, observer);
     let writer = opened.writer()?;
     let (snapshots, _) = record::all(&opened.repository);
     let this = Run {
@@ -140,6 +177,8 @@ pub fn backup(
         cuts: &cuts,
         options,
         committing: Mutex::new(()),
+        keys,
+        stop,
     };
     let results: Vec<_> = std::thread::scope(|scope| {
         let this = &this;
@@ -152,24 +191,33 @@ pub fn backup(
     });
     let mut done = Vec::new();
     for result in results {
-        done.push(match result {
-            Ok(mut made) => {
-                label(opened, made.snapshot.id, options)?;
-                let states = opened.repository.state().snapshots;
-                made.snapshot.state = states.get(&made.snapshot.id).cloned().unwrap_or_default();
-                Ok(made)
-            }
-            Err(error) => {
-                if matches!(error, BackupError::Commit(_) | BackupError::Session(_)) {
-                    // A record may stand on the drive that this run does not know of.
-                    opened.host.abandon_writer();
-                }
-                Err(error)
-            }
-        });
+        done.push(settle(opened, result, options)?);
     }
     opened.remember(observer);
     Ok(done)
+}
+
+/// Puts on a snapshot what was asked for.
+fn settle(
+    opened: &mut Opened,
+    result: Result<BackedUp, BackupError>,
+    options: &BackupOptions,
+) -> Result<Result<BackedUp, BackupError>, BackupError> {
+    Ok(match result {
+        Ok(mut made) => {
+            label(opened, made.snapshot.id, options)?;
+            let states = opened.repository.state().snapshots;
+            made.snapshot.state = states.get(&made.snapshot.id).cloned().unwrap_or_default();
+            Ok(made)
+        }
+        Err(error) => {
+            if matches!(error, BackupError::Commit(_) | BackupError::Session(_)) {
+                // A record may stand on the drive that this run does not know of.
+                opened.host.abandon_writer();
+            }
+            Err(error)
+        }
+    })
 }
 
 fn label(
@@ -224,10 +272,17 @@ impl Run<'_> {
                 begun.record.received_len
             ));
         }
+        if begun.record.received.is_some() {
+            return Err(BackupError::Waits);
+        }
+        let begun = self.with_spool(begun, &values, observer)?;
         let guard = SyncGuard::begin(phone)?;
         let stream = phone.start_service(SERVICE, true)?;
-        let taken = heard(&guard, cancelled, observer, || {
-            self.serve(stream, &values, &udid, &pieces, begun, observer)
+        let session = Session::begin(self.repository, None)?;
+        let kind = if is_wifi { "wifi" } else { "usb" };
+        let served = heard(&guard, cancelled, observer, || {
+            let about = (&values, udid.as_str(), kind);
+            self.serve(stream, about, &pieces, begun, &session, observer)
         });
         // The snapshot stands or not whatever the phone hears of it.
         if let Err(error) = guard.finish() {
@@ -235,38 +290,22 @@ impl Run<'_> {
                 "the phone may show its sync sign until it is unplugged: {error}"
             ));
         }
-        let (taken, session, draft, is_resumed, base) = taken?;
-        let received_len = taken.received_len;
-        let kind = if is_wifi { "wifi" } else { "usb" };
-        let mut record = describe(taken, &values, &udid, kind, self.repository);
-        record.parent = base;
-        record.counts.new_len = session.written().new_len;
-        record.counts.stored_len = session.written().stored_len;
-        let turn = self.committing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        record.link = self.repository.next_link(self.writer);
-        let (id, written) = commit(self.repository, session, &record)?;
-        drop(turn);
-        // A draft that stays is found to be stale by the next run.
-        if let Err(error) = self.repository.remove_draft(draft) {
-            observer.remark(&format!("what the backup was made in could not be removed: {error}"));
+        let begun = served?;
+        if begun.spool.is_some() {
+            observer.remark("everything is here: the phone may be unplugged now");
         }
-        let state = russet_store::log::SnapshotState::default();
-        let snapshot = Box::new(Snapshot { id, record, state });
-        Ok(BackedUp { snapshot, written, received_len, is_resumed })
+        self.make(begun, session, observer)
     }
 
-    fn serve(
+    fn serve<'s, 'r>(
         &self,
         stream: crate::capture::device::connect::PhoneStream,
-        values: &Values,
-        udid: &str,
+        (values, udid, kind): (&Values, &str, &str),
         pieces: &Pieces,
         begun: Begun,
+        session: &'s Session<'r>,
         observer: &dyn Observer,
-    ) -> Result<(Taken, Session<'_>, russet_store::ids::DraftId, bool, Option<RecordId>), BackupError>
-    {
-        let (draft, is_resumed) = (begun.id, begun.is_resumed);
-        let base = begun.record.base.as_ref().map(|base| base.snapshot);
+    ) -> Result<Begun, BackupError> {
         let info = |date: Option<i64>| {
             let date = date
                 .and_then(|secs| u64::try_from(secs).ok())
@@ -279,20 +318,31 @@ impl Run<'_> {
             full: self.options.full,
             is_encrypted: values.will_encrypt == Some(true),
             capacity_len: values.total_data_len,
+            device: &device_of(values),
+            kind,
             info: &info,
         };
         let mut link = Link::open(stream)?;
-        let session = Session::begin(self.repository, None)?;
         let begun = RefCell::new(Some(begun));
-        let taken = run(&session, self.cuts, |feeder| {
+        let received = run(session, self.cuts, |feeder| {
             let Some(begun) = begun.take() else {
                 return Err(BackupError::Take(TakeError::HungUp));
             };
-            Ok::<_, BackupError>(take(&mut link, &wish, begun, &session, feeder, observer)?)
+            Ok::<_, BackupError>(take(&mut link, &wish, begun, session, feeder, observer)?)
         });
         // Whatever happened, a phone that hears goodbye goes back to its home screen at once.
         let _lost = link.disconnect();
-        Ok((taken?, session, draft, is_resumed, base))
+        received
+    }
+}
+
+fn device_of(values: &Values) -> Device {
+    Device {
+        name: values.name.clone(),
+        product_type: values.product_type.clone(),
+        product_version: values.product_version.clone(),
+        build_version: values.build_version.clone(),
+        serial_number: values.serial_number.clone(),
     }
 }
 
@@ -309,42 +359,5 @@ fn remark_on(values: &Values, observer: &dyn Observer) {
     }
     if values.free_data_len.is_some_and(|len| len < 1 << 30) {
         observer.remark("the phone has less than 1 GB free; it may fail to prepare its backup");
-    }
-}
-
-fn describe(
-    taken: Taken,
-    values: &Values,
-    udid: &str,
-    kind: &str,
-    repository: &Repository,
-) -> SnapshotRecord {
-    let now = i64::try_from(repository.ambient().now_secs()).unwrap_or(i64::MAX);
-    let date = taken.status.date.map(|date| date.as_second());
-    SnapshotRecord {
-        v: 1,
-        tree: taken.root,
-        udid: udid.to_owned(),
-        device: Device {
-            name: values.name.clone(),
-            product_type: values.product_type.clone(),
-            product_version: values.product_version.clone(),
-            build_version: values.build_version.clone(),
-            serial_number: values.serial_number.clone(),
-        },
-        backup_time: date.unwrap_or(now),
-        backup_time_source: if date.is_some() { "status" } else { "capture" }.to_owned(),
-        captured: now,
-        kind: kind.to_owned(),
-        source_folder: None,
-        status_uuid: taken.status.uuid,
-        encrypted: taken.is_encrypted,
-        verdict: taken.verdict,
-        problems: taken.problems,
-        problem_count: taken.problem_count,
-        counts: taken.counts,
-        parent: None,
-        link: repository.next_link(WriterId::decode([0; 16])),
-        russet: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }

@@ -1,0 +1,87 @@
+//! The folder of a spool: its name, the files in it, and folders that nobody needs any more.
+//!
+//! Invariant: only what has the name of a spool of this repository is ever removed, and of it only segments: whatever else lies
+//! there stays, and the folder with it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use russet_store::ids::{RepositoryId, hex, unhex};
+
+use super::{SpoolError, failed};
+
+/// Of whose spool a folder is: repositories may share a drive.
+fn prefix(repository: RepositoryId) -> String {
+    format!("russet-spool-{repository}-")
+}
+
+/// The name of a folder.
+pub(super) fn name(repository: RepositoryId, id: &[u8; 16]) -> String {
+    prefix(repository) + &hex(id)
+}
+
+/// The file of a segment.
+pub(super) fn segment_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(hex(&number.to_be_bytes()))
+}
+
+/// The segments that are there with the lengths of their files, in order.
+pub(super) fn numbers(folder: &Path) -> Result<Vec<(u32, u64)>, SpoolError> {
+    let failed = |source| failed(folder, source);
+    let mut found = Vec::new();
+    for child in fs::read_dir(folder).map_err(failed)? {
+        let child = child.map_err(failed)?;
+        let number = child.file_name().to_str().and_then(unhex::<4>).map(u32::from_be_bytes);
+        // Not following a link: what it points to is nothing of ours.
+        let metadata = fs::symlink_metadata(child.path()).map_err(failed)?;
+        if let Some(number) = number.filter(|_| metadata.is_file()) {
+            found.push((number, metadata.len()));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Removes the segments in a folder, and the folder if nothing else is in it.
+pub(super) fn remove(folder: &Path) -> Result<(), SpoolError> {
+    let found = match numbers(folder) {
+        Err(SpoolError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(());
+        }
+        other => other?,
+    };
+    for (number, _) in found {
+        let path = segment_path(folder, number);
+        fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+    }
+    fs::remove_dir(folder).map_err(|source| failed(folder, source))
+}
+
+/// A folder that no draft names.
+#[derive(Debug)]
+pub struct Leftover {
+    /// It.
+    pub folder: PathBuf,
+    /// Whether it could be removed.
+    pub removed: Result<(), SpoolError>,
+}
+
+/// Removes the spools of this repository below `dir` that are not among `known`. A folder that cannot be listed has none.
+#[must_use]
+pub fn leftovers(dir: &Path, repository: RepositoryId, known: &[PathBuf]) -> Vec<Leftover> {
+    let Ok(children) = fs::read_dir(dir) else { return Vec::new() };
+    let prefix = prefix(repository);
+    let is_known = |name: &std::ffi::OsStr| known.iter().any(|path| path.file_name() == Some(name));
+    let mut left = Vec::new();
+    for child in children.flatten() {
+        let name = child.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(unhex::<16>);
+        let is_folder = child.file_type().is_ok_and(|kind| kind.is_dir());
+        if id.is_some() && is_folder && !is_known(&name) {
+            let removed = remove(&child.path());
+            left.push(Leftover { folder: child.path(), removed });
+        }
+    }
+    left
+}

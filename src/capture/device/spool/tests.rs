@@ -1,0 +1,269 @@
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::io::Read;
+
+use proptest::prelude::*;
+use russet_store::ambient::System;
+
+use super::segment::SEALED_LEN;
+use super::*;
+
+const SMALL: u64 = 2 * FRAME;
+
+fn repository() -> RepositoryId {
+    RepositoryId::decode([9; 16])
+}
+
+fn spool(dir: &Path) -> Spool {
+    let place = SpoolPlace { dir: dir.to_path_buf(), segment_len: SMALL };
+    Spool::create(&place, repository(), Arc::new(System)).unwrap()
+}
+
+fn content(number: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|at| u8::try_from((at * 7 + number * 13) % 251).unwrap()).collect()
+}
+
+fn put(spool: &mut Spool, bytes: &[u8]) -> Spooled {
+    spool.append(&mut &bytes[..]).unwrap()
+}
+
+fn get(spool: &mut Spool, file: &Spooled) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    spool.reader(file).unwrap().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn of_record(record: &SpoolRecord, file: &Spooled) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    SpoolReader::new(record, file).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn place_of(file: &Spooled) -> (u64, u64) {
+    (file.at, file.len)
+}
+
+fn segment(spool: &SpoolRecord, number: u32) -> PathBuf {
+    segment_path(&spool.folder, number)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn files_come_back_at_once_and_after_a_crash(lens in proptest::collection::vec((0usize..300_000, any::<bool>()), 1..8)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writing = spool(dir.path());
+        let mut files = Vec::new();
+        let mut durable_count = 0;
+        let mut record = writing.record().clone();
+        for (number, (len, syncs)) in lens.iter().enumerate() {
+            let bytes = content(number, *len);
+            let file = put(&mut writing, &bytes);
+            prop_assert_eq!(get(&mut writing, &file).unwrap(), bytes.clone());
+            files.push((file, bytes));
+            if *syncs {
+                writing.sync().unwrap();
+                record = writing.record().clone();
+                durable_count = files.len();
+            }
+        }
+        drop(writing);
+        let (mut again, _) = Spool::resume(record, Arc::new(System)).unwrap();
+        files.truncate(durable_count);
+        let places = files.iter().map(|(file, _)| place_of(file));
+        again.record().holds(places).unwrap();
+        let late = content(77, 100_000);
+        let later = put(&mut again, &late);
+        files.push((later, late));
+        for (file, bytes) in &files {
+            prop_assert_eq!(&get(&mut again, file).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_anywhere_is_an_error_and_never_other_bytes(at in 0usize..3 * SEALED_LEN, bit in 0u8..8) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = spool(dir.path());
+        let bytes = content(1, 180_000);
+        let file = put(&mut spool, &bytes);
+        spool.sync().unwrap();
+        let mut at = at;
+        for number in 0..2 {
+            let path = segment(spool.record(), number);
+            let mut stored = fs::read(&path).unwrap();
+            if at < stored.len() {
+                stored[at] ^= 1 << bit;
+                fs::write(&path, stored).unwrap();
+                prop_assert!(get(&mut spool, &file).is_err());
+                break;
+            }
+            at -= stored.len();
+        }
+    }
+
+    #[test]
+    fn any_place_is_read_or_an_error(at in any::<u64>(), len in 0u64..1 << 20, end in any::<u64>(), segment_len in any::<u64>()) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = spool(dir.path());
+        put(&mut spool, &content(1, 100_000));
+        spool.sync().unwrap();
+        let hostile = SpoolRecord { end, segment_len, ..spool.record().clone() };
+        let _ = hostile.holds([(at, len), (at % 200_000, len)].into_iter());
+        let file = Spooled { at, len: len + 1, hash: [0; 32] };
+        prop_assert!(of_record(&hostile, &file).is_err());
+        let near = Spooled { at: at % 200_000, ..file };
+        prop_assert!(of_record(&hostile, &near).is_err());
+        let _ = Spool::resume(hostile, Arc::new(System));
+    }
+}
+
+#[test]
+fn what_a_crash_left_behind_the_checkpoint_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writing = spool(dir.path());
+    let kept = put(&mut writing, &content(1, 70_000));
+    writing.sync().unwrap();
+    let record = writing.record().clone();
+    put(&mut writing, &content(2, 400_000));
+    drop(writing);
+    fs::write(segment(&record, 1), b"torn").unwrap();
+    let before: u64 = numbers(&record.folder).unwrap().iter().map(|(_, len)| len).sum();
+    let (again, cut_len) = Spool::resume(record, Arc::new(System)).unwrap();
+    let after: u64 = numbers(&again.record().folder).unwrap().iter().map(|(_, len)| len).sum();
+    assert_eq!(before - after, cut_len);
+    assert_eq!(after, frame_at(2));
+    assert_eq!(of_record(again.record(), &kept).unwrap(), content(1, 70_000));
+}
+
+#[test]
+fn whoever_goes_on_begins_another_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writing = spool(dir.path());
+    put(&mut writing, &content(1, 10));
+    writing.sync().unwrap();
+    let before = fs::read(segment(writing.record(), 0)).unwrap();
+    let record = writing.record().clone();
+    let (mut again, cut_len) = Spool::resume(record, Arc::new(System)).unwrap();
+    let file = put(&mut again, &content(2, 10));
+    again.sync().unwrap();
+    assert_eq!((file.at, cut_len), (SMALL, 0));
+    assert_eq!(fs::read(segment(again.record(), 0)).unwrap(), before);
+}
+
+#[test]
+fn a_segment_that_is_gone_or_cut_short_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = spool(dir.path());
+    let files: Vec<Spooled> = (0..3).map(|n| put(&mut spool, &content(n, 100_000))).collect();
+    spool.sync().unwrap();
+    let record = spool.record();
+    let lost = || match record.holds(files.iter().map(place_of)) {
+        Ok(()) => 0,
+        Err(SpoolError::Lost { lost_count, .. }) => lost_count,
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(lost(), 0);
+    let last = segment(record, 2);
+    let file = fs::OpenOptions::new().write(true).open(&last).unwrap();
+    file.set_len(frame_at(1) - 1).unwrap();
+    assert_eq!(lost(), 1);
+    fs::remove_file(segment(record, 0)).unwrap();
+    assert_eq!(lost(), 3);
+}
+
+#[test]
+fn a_segment_in_the_place_of_another_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = spool(dir.path());
+    let file = put(&mut spool, &content(1, 250_000));
+    spool.sync().unwrap();
+    let (one, two) = (segment(spool.record(), 0), segment(spool.record(), 1));
+    let bytes = fs::read(&one).unwrap();
+    fs::rename(&two, &one).unwrap();
+    fs::write(&two, bytes).unwrap();
+    assert!(get(&mut spool, &file).is_err());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_to_its_end_harms_no_other() {
+    struct Broken(usize);
+    impl Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.checked_sub(buffer.len()) {
+                Some(left) => {
+                    self.0 = left;
+                    Ok(buffer.len())
+                }
+                None => Err(io::Error::other("the link broke")),
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = spool(dir.path());
+    let before = put(&mut spool, &content(1, 10_000));
+    let broken = spool.append(&mut Broken(200_000));
+    assert!(matches!(broken, Err(AppendError::Source(_))));
+    let after = put(&mut spool, &content(2, 90_000));
+    assert_eq!(get(&mut spool, &before).unwrap(), content(1, 10_000));
+    assert_eq!(get(&mut spool, &after).unwrap(), content(2, 90_000));
+}
+
+#[test]
+fn what_was_released_is_gone_and_the_rest_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = spool(dir.path());
+    let files: Vec<Spooled> = (0..4).map(|n| put(&mut spool, &content(n, 100_000))).collect();
+    spool.sync().unwrap();
+    spool.release(files[2].at).unwrap();
+    let left = numbers(&spool.record().folder).unwrap();
+    assert_eq!(left.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(get(&mut spool, &files[3]).unwrap(), content(3, 100_000));
+    spool.record().remove().unwrap();
+    assert!(!spool.record().folder.exists());
+    spool.record().remove().unwrap();
+}
+
+#[test]
+fn nothing_of_a_file_stands_in_the_spool_in_the_clear() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = spool(dir.path());
+    let secret = b"what Apple encrypted, sixteen times over ".repeat(40);
+    put(&mut spool, &secret);
+    spool.sync().unwrap();
+    let stored = fs::read(segment(spool.record(), 0)).unwrap();
+    assert!(!stored.windows(16).any(|part| part == &secret[..16]));
+    let key = *spool.record().key.as_bytes();
+    assert!(!stored.windows(32).any(|part| part == key));
+    assert_eq!(format!("{:?}", spool.record().key), "SpoolKey");
+}
+
+#[test]
+fn only_spools_of_this_repository_that_no_draft_names_are_left_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let known = spool(dir.path()).record().folder.clone();
+    let unknown = spool(dir.path()).record().folder.clone();
+    fs::write(segment_path(&unknown, 3), b"segment").unwrap();
+    let full = spool(dir.path()).record().folder.clone();
+    fs::write(full.join("a letter"), b"of somebody").unwrap();
+    let place = SpoolPlace { dir: dir.path().to_path_buf(), segment_len: SMALL };
+    let other = RepositoryId::decode([1; 16]);
+    let others = Spool::create(&place, other, Arc::new(System)).unwrap().record().folder.clone();
+    let left = leftovers(dir.path(), repository(), std::slice::from_ref(&known));
+    let mut removed: Vec<(PathBuf, bool)> =
+        left.into_iter().map(|left| (left.folder, left.removed.is_ok())).collect();
+    removed.sort();
+    let mut expected = vec![(unknown.clone(), true), (full.clone(), false)];
+    expected.sort();
+    assert_eq!(removed, expected);
+    assert!(!unknown.exists() && known.exists() && others.exists());
+    assert_eq!(fs::read(full.join("a letter")).unwrap(), b"of somebody");
+}
+
+#[test]
+fn a_record_keeps_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = spool(dir.path()).record().clone();
+    let json = serde_json::to_vec(&record).unwrap();
+    assert_eq!(serde_json::from_slice::<SpoolRecord>(&json).unwrap(), record);
+}

@@ -1,0 +1,81 @@
+//! What opens the encrypted backups of iPhones: from arguments, environment and terminal to what `ops` takes.
+//!
+//! Invariant: a password is read from a file or typed, never taken from the arguments; it is asked for only on a terminal.
+
+use std::path::PathBuf;
+
+use crate::apple::Passwords;
+use crate::cli::args::Opening;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::format::plain;
+use crate::cli::{output, secret};
+use crate::ops::phone_keys::{Answer, Ask, Asked, PhoneKeys, Unopened};
+
+/// Asks on the terminal; nobody answers where there is none.
+pub(super) fn asker<'a>(context: &'a Context) -> impl Fn(Asked<'_>) -> Answer + Sync + 'a {
+    |asked| {
+        if !secret::is_terminal() {
+            return Answer::Nobody;
+        }
+        context.progress.clear();
+        let prompt = match asked {
+            Asked::First(device) => format!(
+                "iPhone backup password of {} (empty: store its backups as they are; then every file that changes is new as a whole)",
+                plain(device)
+            ),
+            Asked::Again(device) => {
+                output::note("That is not the password of this backup. What came is kept.");
+                format!("iPhone backup password of {} (empty: stop here)", plain(device))
+            }
+        };
+        match secret::ask_for_phone(&prompt) {
+            Err(_) => Answer::Nobody,
+            Ok(None) => Answer::Decline,
+            Ok(Some(password)) => Answer::Password(password),
+        }
+    }
+}
+
+/// Passwords that were given, and where the spool is to be.
+pub(super) fn keys<'a>(
+    context: &Context,
+    opening: &Opening,
+    ask: &'a Ask<'a>,
+) -> Result<PhoneKeys<'a>, Failure> {
+    let mut files = opening.phone_password_file.clone();
+    if files.is_empty() {
+        let named = std::env::var_os("RUSSET_PHONE_PASSWORD_FILE").filter(|name| !name.is_empty());
+        files.extend(named.map(PathBuf::from));
+    }
+    let mut passwords = Vec::new();
+    for file in &files {
+        passwords.push(secret::phone_password_file(file)?);
+    }
+    let unopened = if opening.store_encrypted { Unopened::Store } else { Unopened::Refuse };
+    let dir = match &opening.spool {
+        Some(dir) => dir.clone(),
+        None => beside(context)?,
+    };
+    // A draft keeps it for runs that may begin elsewhere.
+    let dir = std::path::absolute(&dir).unwrap_or(dir);
+    let mut keys = PhoneKeys::new(Passwords::new(passwords), ask, unopened, dir);
+    if let Some(len) = opening.spool_segment_len {
+        keys.spool.segment_len = len;
+    }
+    Ok(keys)
+}
+
+/// The folder that the repository lies in.
+fn beside(context: &Context) -> Result<PathBuf, Failure> {
+    let location = context.location()?;
+    let location = std::fs::canonicalize(&location).unwrap_or(location);
+    Ok(location.parent().map_or_else(|| location.clone(), PathBuf::from))
+}
+
+/// Whether unfinished backups are in the repository, which is seen without its password.
+pub(super) fn has_drafts(context: &Context) -> bool {
+    let drafts = context.location().ok().map(|location| location.join("drafts"));
+    let listed = drafts.and_then(|drafts| std::fs::read_dir(drafts).ok());
+    listed.is_some_and(|mut listed| listed.next().is_some())
+}

@@ -1,0 +1,205 @@
+//! From a backup that its phone has finished to a snapshot, without the phone: opened, arranged, committed.
+//!
+//! Invariant: until the snapshot is there the draft and its spool stay, whatever ends a run; then the draft goes, and after it the
+//! spool. Whoever comes next does what was left undone.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use russet_store::config::Purpose;
+use russet_store::ids::{DraftId, WriterId};
+use russet_store::log::SnapshotState;
+use russet_store::repository::Repository;
+use russet_store::session::Session;
+
+use super::{BackedUp, BackupError, BackupOptions, Run, settle};
+use crate::capture::device::begin::Begun;
+use crate::capture::device::connect::same_udid;
+use crate::capture::device::record::{self as draft, Received};
+use crate::capture::device::spool::{Spool, SpoolRecord, leftovers};
+use crate::capture::device::take::{TakeError, Taken, complete};
+use crate::observe::Observer;
+use crate::ops::commit::commit;
+use crate::ops::open::Opened;
+use crate::ops::phone_keys::{PhoneKeys, Unopened};
+use crate::pipeline::{Cuts, run};
+use crate::snapshot::Snapshot;
+use crate::snapshot::record::{self, SnapshotRecord};
+
+/// Makes the snapshots of backups that their phones have finished, and that wait: for their keys, or because a run ended too
+/// early. Each with the UDID of its phone.
+///
+/// # Errors
+/// The repository must not or cannot be written to at all.
+pub fn finish_waiting(
+    opened: &mut Opened,
+    options: &BackupOptions,
+    keys: &PhoneKeys<'_>,
+    observer: &dyn Observer,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<(String, Result<BackedUp, BackupError>)>, BackupError> {
+    let (drafts, _) = draft::all(&opened.repository);
+    let waiting: Vec<_> = drafts.into_iter().filter(|d| d.record.received.is_some()).collect();
+    if waiting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let config = opened.repository.config(Purpose::Write)?.clone();
+    let cuts = Cuts::new(&config.cut, opened.repository.id_keys().cut_seed())?;
+    opened.prepare_to_write(observer)?;
+    opened.repository.mend_segments()?;
+    clean_spools(&opened.repository, keys, observer);
+    let mut done = Vec::new();
+    for found in waiting {
+        let writer = opened.writer()?;
+        let (snapshots, _) = record::all(&opened.repository);
+        let (udid, committing) = (found.record.udid.clone(), Mutex::new(()));
+        let repository = &opened.repository;
+        let this = Run {
+            repository,
+            writer,
+            snapshots: &snapshots,
+            cuts: &cuts,
+            options,
+            committing,
+            keys,
+            stop,
+        };
+        if let Some(result) = this.again(found, observer).transpose() {
+            done.push((udid, settle(opened, result, options)?));
+        }
+    }
+    opened.remember(observer);
+    Ok(done)
+}
+
+/// Removes what earlier runs left of spools. Nothing of this repository is in the making while this is called.
+pub(super) fn clean_spools(repository: &Repository, keys: &PhoneKeys<'_>, observer: &dyn Observer) {
+    let (drafts, odd_count) = draft::all(repository);
+    if odd_count > 0 {
+        // Who knows what they name.
+        return;
+    }
+    let known: Vec<PathBuf> =
+        drafts.into_iter().filter_map(|d| Some(d.record.spool?.folder)).collect();
+    for left in leftovers(&keys.spool.dir, repository.id(), &known) {
+        let folder = left.folder.display();
+        observer.remark(&match left.removed {
+            Ok(()) => format!("{folder}, which an earlier backup left behind, was removed"),
+            Err(error) => format!(
+                "{folder}, which an earlier backup left behind, could not be removed: {error}"
+            ),
+        });
+    }
+}
+
+impl Run<'_> {
+    /// Makes the snapshot of a backup that its phone has finished.
+    pub(super) fn make(
+        &self,
+        begun: Begun,
+        session: Session<'_>,
+        observer: &dyn Observer,
+    ) -> Result<BackedUp, BackupError> {
+        let Begun { id, record, .. } = &begun;
+        let (draft, udid, is_resumed) = (*id, record.udid.clone(), begun.is_resumed);
+        let base = record.base.as_ref().map(|base| base.snapshot);
+        let received = record.received.clone().ok_or(TakeError::HungUp)?;
+        let spool = record.spool.clone();
+        // What was not to wait is not to be asked for either.
+        let unopened = if begun.spool.is_some() { self.keys.unopened } else { Unopened::Store };
+        let device = received.device.name.as_deref().unwrap_or("the iPhone");
+        let unlock = |manifest: &[u8]| self.keys.unlock(manifest, device, unopened, observer);
+        let begun = RefCell::new(Some(begun));
+        let taken = run(&session, self.cuts, |feeder| {
+            let Some(begun) = begun.take() else {
+                return Err(BackupError::Take(TakeError::HungUp));
+            };
+            Ok::<_, BackupError>(complete(begun, &unlock, &session, feeder, observer, self.stop)?)
+        })?;
+        let (received_len, kept_count) = (taken.received_len, taken.kept_count);
+        let mut record = describe(taken, received, &udid, self.repository);
+        record.parent = base;
+        record.counts.new_len = session.written().new_len;
+        record.counts.stored_len = session.written().stored_len;
+        let turn = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        record.link = self.repository.next_link(self.writer);
+        let (id, written) = commit(self.repository, session, &record)?;
+        drop(turn);
+        self.give_up(draft, spool.as_ref(), observer);
+        let state = SnapshotState::default();
+        let snapshot = Box::new(Snapshot { id, record, state });
+        Ok(BackedUp { snapshot, written, received_len, is_resumed, kept_count })
+    }
+
+    /// Removes what a snapshot was made in.
+    fn give_up(&self, id: DraftId, spool: Option<&SpoolRecord>, observer: &dyn Observer) {
+        // A draft that stays is found to be stale by the next run, and a spool without a draft to be left over.
+        if let Err(error) = self.repository.remove_draft(id) {
+            observer.remark(&format!("what the backup was made in could not be removed: {error}"));
+            return;
+        }
+        if let Some(Err(error)) = spool.map(SpoolRecord::remove) {
+            observer.remark(&format!("what the backup waited in could not be removed: {error}"));
+        }
+    }
+
+    /// Goes on with a backup that waits. None: its snapshot is there already, and only what it was made in was left.
+    fn again(
+        &self,
+        found: draft::Found,
+        observer: &dyn Observer,
+    ) -> Result<Option<BackedUp>, BackupError> {
+        let draft::Found { id, mut record } = found;
+        let at = record.received.as_ref().map(|received| received.at);
+        let is_made = self.snapshots.iter().any(|s| {
+            let base = record.base.as_ref().map(|base| base.snapshot);
+            let of_phone = same_udid(&s.record.udid, &record.udid) && s.record.kind != "folder";
+            of_phone && Some(s.id) != base && Some(s.record.captured) >= at
+        });
+        if is_made {
+            self.give_up(id, record.spool.as_ref(), observer);
+            return Ok(None);
+        }
+        let ambient = Arc::clone(self.repository.ambient());
+        let draft = draft::load(self.repository, &record).map_err(TakeError::from)?;
+        let spool = match record.spool.take() {
+            Some(record) => Some(Spool::resume(record, ambient)?.0),
+            None => None,
+        };
+        record.spool = spool.as_ref().map(|spool| spool.record().clone());
+        let begun = Begun { id, record, draft, is_resumed: true, spool };
+        let session = Session::begin(self.repository, None)?;
+        self.make(begun, session, observer).map(Some)
+    }
+}
+
+fn describe(
+    taken: Taken,
+    received: Received,
+    udid: &str,
+    repository: &Repository,
+) -> SnapshotRecord {
+    let date = taken.status.date.map(|date| date.as_second());
+    SnapshotRecord {
+        v: 1,
+        tree: taken.root,
+        udid: udid.to_owned(),
+        device: received.device,
+        backup_time: date.unwrap_or(received.at),
+        backup_time_source: if date.is_some() { "status" } else { "capture" }.to_owned(),
+        captured: received.at,
+        kind: received.kind,
+        source_folder: None,
+        status_uuid: taken.status.uuid,
+        encrypted: taken.is_encrypted,
+        verdict: taken.verdict,
+        problems: taken.problems,
+        problem_count: taken.problem_count,
+        counts: taken.counts,
+        parent: None,
+        supersedes: None,
+        link: repository.next_link(WriterId::decode([0; 16])),
+        russet: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

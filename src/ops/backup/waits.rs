@@ -1,0 +1,133 @@
+//! Before an encrypted phone begins: whether what it sends is to be opened, and where it waits for its keys.
+//!
+//! Invariant: nothing is asked of a phone whose backup nobody could open or keep: no password and nobody's word that it may stay
+//! encrypted, or a drive that is plainly too small.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use russet_store::backend::beside;
+
+use super::{BackupError, Run};
+use crate::capture::device::begin::Begun;
+use crate::capture::device::connect::{Values, same_udid};
+use crate::capture::device::draft::Found;
+use crate::capture::device::host::PLIST_LEN_MAX;
+use crate::capture::device::space::room_of;
+use crate::capture::device::spool::{Spool, SpoolError};
+use crate::capture::stored::StoredReader;
+use crate::observe::Observer;
+use crate::ops::phone_keys::Unopened;
+use crate::snapshot::Snapshot;
+
+pub(super) const MB: u64 = 1_000_000;
+
+impl Run<'_> {
+    /// What an encrypted phone sends waits for its keys, if something may open it.
+    pub(super) fn with_spool(
+        &self,
+        mut begun: Begun,
+        values: &Values,
+        observer: &dyn Observer,
+    ) -> Result<Begun, BackupError> {
+        let is_on = values.will_encrypt == Some(true);
+        let device = values.name.as_deref().unwrap_or("the iPhone");
+        let goes_on = begun.record.spool.is_some() || self.was_stored(&begun.record.udid);
+        let unopened = match is_on && !self.keys.is_given() {
+            true if goes_on => Some(Unopened::Store),
+            true => self.keys.ask_first(device),
+            false => None,
+        };
+        let is_opened = is_on && unopened.is_none();
+        if unopened == Some(Unopened::Refuse) {
+            return Err(BackupError::NoPassword);
+        }
+        if unopened.is_some() && begun.record.spool.is_none() {
+            observer.remark(
+                "without the iPhone backup password everything is stored as the phone encrypted it: a file that changes is new as a whole, and after a full backup all of them",
+            );
+        }
+        if is_opened {
+            self.warn(&begun, observer);
+        }
+        let ambient = Arc::clone(self.repository.ambient());
+        begun.spool = match begun.record.spool.take() {
+            Some(record) => {
+                let (spool, cut_len) = Spool::resume(record, ambient)?;
+                if cut_len > 0 {
+                    observer.remark(&format!(
+                        "{cut_len} bytes that were not yet safe when the last backup was interrupted are asked for again"
+                    ));
+                }
+                Some(spool)
+            }
+            None if is_opened => {
+                self.has_room(&begun, values, observer)?;
+                Some(Spool::create(&self.keys.spool, self.repository.id(), ambient)?)
+            }
+            None => None,
+        };
+        // Until it is gone the draft says where it is.
+        begun.record.spool = begun.spool.as_ref().map(|spool| spool.record().clone());
+        Ok(begun)
+    }
+
+    /// Whether the phone's last encrypted backup was stored as it was.
+    fn was_stored(&self, udid: &str) -> bool {
+        let of_phone = |s: &&Snapshot| same_udid(&s.record.udid, udid);
+        let encrypted =
+            |s: &&Snapshot| s.record.encrypted == Some(true) && s.record.kind != "folder";
+        let mut encrypted = self.snapshots.iter().filter(of_phone).filter(encrypted);
+        encrypted.next_back().is_some_and(|s| s.record.counts.opened == 0)
+    }
+
+    /// The keys come last: that the password does not open the last backup may mean that it was changed since.
+    fn warn(&self, begun: &Begun, observer: &dyn Observer) {
+        let Some(Found::File(file)) = begun.draft.tree().get(b"Manifest.plist") else { return };
+        let content = file.packed.decode().content;
+        let mut bytes = Vec::new();
+        let reader = StoredReader::new(self.repository, &content);
+        let read = reader.take(PLIST_LEN_MAX).read_to_end(&mut bytes);
+        if read.is_ok() && !self.keys.opens(&bytes) {
+            observer.remark(
+                "the iPhone backup password does not open this iPhone's last backup; if it was not changed since, it is the wrong one",
+            );
+        }
+    }
+
+    /// Whether the spool can hold what a whole backup brings, as far as the phone tells.
+    fn has_room(
+        &self,
+        begun: &Begun,
+        values: &Values,
+        observer: &dyn Observer,
+    ) -> Result<(), BackupError> {
+        let dir = self.keys.spool.dir.clone();
+        let free_len = match beside::free_len(&dir) {
+            Ok(free_len) => room_of(free_len),
+            Err(source) => return Err(SpoolError::Io { path: dir, source }.into()),
+        };
+        let base = begun.record.base.as_ref().filter(|_| !self.options.full);
+        let base = base.and_then(|base| self.snapshots.iter().find(|s| s.id == base.snapshot));
+        let is_whole = base.is_none_or(|base| base.record.encrypted != Some(true));
+        let (Some(total_len), Some(unused_len)) = (values.total_data_len, values.free_data_len)
+        else {
+            return Ok(());
+        };
+        let need_len = total_len.saturating_sub(unused_len);
+        if !is_whole || need_len <= free_len {
+            return Ok(());
+        }
+        // Apps and what lies in iCloud are counted, and not sent: less than half of it is plainly too small.
+        if need_len / 2 > free_len {
+            return Err(BackupError::SpoolTooSmall { need_len, free_len, dir });
+        }
+        observer.remark(&format!(
+            "the iPhone holds about {} MB, and {} has {} MB free: what it sends may not fit",
+            need_len / MB,
+            dir.display(),
+            free_len / MB,
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! What opens a phone's encrypted backups, and what is done where nothing does.
+//!
+//! Invariant: passwords live here alone while a command runs, and are wiped with it. Nobody is asked but through `ask`, which
+//! answers nothing where there is no terminal.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::apple::{BackupKeys, LockedKeys, Passwords, PhonePassword, WrongPassword};
+use crate::capture::device::open_files;
+use crate::capture::device::spool::{SEGMENT_LEN, SpoolPlace};
+use crate::capture::device::take::Locked;
+use crate::observe::Observer;
+
+/// What a person is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked<'a> {
+    /// The password of a phone of this name, before its backup begins.
+    First(&'a str),
+    /// Another one: what was given does not open the backup of the phone of this name.
+    Again(&'a str),
+}
+
+/// What becomes of an encrypted backup that nothing opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unopened {
+    /// It is stored as it is.
+    Store,
+    /// It is not made, unless this phone's backups were stored so before; what came already waits.
+    Refuse,
+}
+
+/// What a person answers.
+pub enum Answer {
+    /// A password.
+    Password(PhonePassword),
+    /// There is none to give: encrypted backups are to be stored as they are.
+    Decline,
+    /// There is nobody to ask.
+    Nobody,
+}
+
+/// Asks a person.
+pub type Ask<'a> = dyn Fn(Asked<'_>) -> Answer + Sync + 'a;
+
+/// Passwords, and where files wait for them.
+pub struct PhoneKeys<'a> {
+    passwords: Mutex<Passwords>,
+    ask: &'a Ask<'a>,
+    /// What becomes of backups that nothing opens.
+    pub unopened: Unopened,
+    /// Where the spool is made.
+    pub spool: SpoolPlace,
+}
+
+impl<'a> PhoneKeys<'a> {
+    /// Passwords to try, whom to ask for others, and the folder in which a spool is made.
+    #[must_use]
+    pub fn new(
+        passwords: Passwords,
+        ask: &'a Ask<'a>,
+        unopened: Unopened,
+        spool_dir: PathBuf,
+    ) -> Self {
+        let spool = SpoolPlace { dir: spool_dir, segment_len: SEGMENT_LEN };
+        Self { passwords: Mutex::new(passwords), ask, unopened, spool }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Passwords) -> T) -> T {
+        look(&mut self.passwords.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there is a password to try.
+    pub(super) fn is_given(&self) -> bool {
+        self.with(|passwords| !passwords.is_empty())
+    }
+
+    /// Asks for the first password of a phone. Gives what its backups are to be without one; none: there is one.
+    pub(super) fn ask_first(&self, device: &str) -> Option<Unopened> {
+        match (self.ask)(Asked::First(device)) {
+            Answer::Password(typed) => {
+                self.with(|passwords| passwords.add(typed));
+                None
+            }
+            Answer::Decline => Some(Unopened::Store),
+            Answer::Nobody => Some(self.unopened),
+        }
+    }
+
+    /// Whether a password opens the keybag of an older backup; true where that cannot be said.
+    pub(super) fn opens(&self, manifest_plist: &[u8]) -> bool {
+        let Ok(locked) = LockedKeys::parse(manifest_plist) else { return true };
+        self.with(|passwords| passwords.unlock(&locked.keybag).is_ok())
+    }
+
+    /// The keys of a backup; none: it stays as it is. A person is asked until a password opens it, or none is typed.
+    ///
+    /// # Errors
+    /// Nothing opens it, and it is not to stay as it is.
+    pub(super) fn unlock(
+        &self,
+        manifest_plist: &[u8],
+        device: &str,
+        unopened: Unopened,
+        observer: &dyn Observer,
+    ) -> Result<Option<Box<BackupKeys>>, Locked> {
+        self.with(|passwords| {
+            loop {
+                let is_first = passwords.is_empty();
+                let tried = match is_first {
+                    true => Err(WrongPassword),
+                    false => open_files::unlock(manifest_plist, passwords),
+                };
+                let asked = match tried {
+                    Ok(Ok(keys)) => return Ok(Some(keys)),
+                    Ok(Err(why)) => {
+                        observer.remark(&format!("what the phone encrypted stays as it is: {why}"));
+                        return Ok(None);
+                    }
+                    Err(WrongPassword) if unopened == Unopened::Store && is_first => {
+                        return Ok(None);
+                    }
+                    Err(WrongPassword) if is_first => Asked::First(device),
+                    Err(WrongPassword) => Asked::Again(device),
+                };
+                match ((self.ask)(asked), unopened) {
+                    (Answer::Password(typed), _) => passwords.add(typed),
+                    (Answer::Decline | Answer::Nobody, Unopened::Store) => return Ok(None),
+                    (Answer::Decline | Answer::Nobody, Unopened::Refuse) if is_first => {
+                        return Err(Locked::NoPassword);
+                    }
+                    (Answer::Decline | Answer::Nobody, Unopened::Refuse) => {
+                        return Err(Locked::WrongPassword);
+                    }
+                }
+            }
+        })
+    }
+}

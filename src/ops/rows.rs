@@ -1,0 +1,65 @@
+//! The rows of a snapshot's Manifest.db, read where they lie in the repository.
+//!
+//! Invariant: nothing of it is written anywhere. Of a Manifest.db that the phone encrypted and no capture opened there are none.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use russet_store::repository::Repository;
+
+use crate::apple::{ManifestPages, ManifestPagesError, PageSource, RootFile, Row};
+use crate::snapshot::content_at::ContentAt;
+use crate::snapshot::contents::ContentError;
+use crate::snapshot::{Content, Snapshot, TreeWalk, What};
+
+/// Why rows cannot be read, or not to their end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RowsError {
+    /// There is no Manifest.db.
+    #[error("the snapshot has no Manifest.db")]
+    Missing,
+    /// It is not whole in the repository.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// It is damaged, or encrypted.
+    #[error(transparent)]
+    Pages(#[from] ManifestPagesError),
+}
+
+struct Lying<'r>(ContentAt<'r>);
+
+impl PageSource for Lying<'_> {
+    fn total_len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&mut self, at: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(at, buf)
+    }
+}
+
+/// One of the four files at the root of a backup. What belongs to no domain comes first in a tree; a part of the listing that cannot
+/// be read is passed over.
+pub(super) fn root_file(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    file: RootFile,
+) -> Option<Content> {
+    let mut walk = TreeWalk::new(repository, snapshot.record.tree).flatten();
+    walk.find_map(|entry| match entry.what {
+        What::File(content) if entry.stored_path == file.name().as_bytes() => Some(content),
+        What::File(_) | What::Directory | What::Link { .. } => None,
+    })
+}
+
+/// Hands every row to `visit`, and gives how many there were.
+pub(super) fn for_each_row(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    visit: impl FnMut(Row) -> ControlFlow<()>,
+) -> Result<u64, RowsError> {
+    let manifest = root_file(repository, snapshot, RootFile::ManifestDb);
+    let content = manifest.ok_or(RowsError::Missing)?;
+    let source = Lying(ContentAt::new(repository, &content)?);
+    Ok(ManifestPages::open(source)?.for_each_row(visit)?)
+}

@@ -1,0 +1,277 @@
+//! Would a phone take these snapshots back? Apple's list, files, digests and keys, held against each other.
+//!
+//! Invariant: nothing is written; the bytes themselves are for `verify` to judge: a finding here is about what was captured, and no
+//! damage of the repository. What a snapshot said when it was taken is not found anew. Without the iPhone backup password all is
+//! checked but whether the keybag gives the keys of the files.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use russet_store::repository::Repository;
+use sha1::{Digest as _, Sha1};
+
+use super::list::{shown_path, stored};
+use super::remembered::{self, keys_of};
+use super::rows::{RowsError, for_each_row};
+use super::verify::Depth;
+use crate::apple::{
+    BackupKeys, FileId, ManifestPagesError, MbFile, Passwords, Row, RowFileId, UnlockError,
+};
+use crate::observe::{Observer, Phase};
+use crate::snapshot::record::{self, Verdict};
+use crate::snapshot::{Content, Entry, Snapshot, TreeWalk, What};
+
+const ITEM_COUNT_SHOWN: usize = 20;
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flaw {
+    /// The list names files that are not there.
+    Missing,
+    /// Bytes are not those that the list has the digest of: a phone refuses them.
+    Digest,
+    /// Files were opened with other keys than the list and the keybag give.
+    Key,
+    /// The list cannot be read.
+    List,
+    /// The password that is kept for the keybag does not open it.
+    Keybag,
+}
+
+/// A snapshot that a phone would not take back whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Short id.
+    pub snapshot: String,
+    /// Phone.
+    pub device: String,
+    /// When, Unix seconds.
+    pub time: i64,
+    /// What.
+    pub flaw: Flaw,
+    /// The first files.
+    pub items: Vec<String>,
+    /// How many.
+    pub count: u64,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppleReport {
+    /// Snapshots whose list was held against their files.
+    pub checked_count: u64,
+    /// Snapshots whose list is kept as the phone encrypted it.
+    pub closed_count: u64,
+    /// Files whose SHA-1 was compared with the list's.
+    pub digest_count: u64,
+    /// Keybags that a password opened.
+    pub keybag_count: u64,
+    /// Encrypted snapshots whose keybag no password was there for.
+    pub keybag_closed_count: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+impl AppleReport {
+    /// Whether there is nothing that was not so when it was captured. A digest can only have been wrong then: the bytes are those
+    /// that were captured.
+    #[must_use]
+    pub fn is_as_captured(&self) -> bool {
+        self.findings.iter().all(|finding| finding.flaw == Flaw::Digest)
+    }
+}
+
+/// Looks at every snapshot; files are read only if all data is.
+#[must_use]
+pub fn verify_apple(
+    repository: &Repository,
+    depth: Depth,
+    passwords: &mut Passwords,
+    observer: &dyn Observer,
+) -> AppleReport {
+    let (snapshots, _) = record::all(repository);
+    observer.begin(Phase::CheckingSnapshots, 0, snapshots.len() as u64);
+    let mut looking =
+        Looking { repository, depth, sha1_of: HashMap::new(), report: AppleReport::default() };
+    for snapshot in &snapshots {
+        let keys = looking.keys(snapshot, passwords);
+        looking.snapshot(snapshot, keys.as_ref());
+        observer.advance(0, 1);
+    }
+    looking.report
+}
+
+struct Looking<'r> {
+    repository: &'r Repository,
+    depth: Depth,
+    /// SHA-1 of stored bytes by their BLAKE3: weeks share most files.
+    sha1_of: HashMap<[u8; 32], Option<[u8; 20]>>,
+    report: AppleReport,
+}
+
+/// What a snapshot's rows are held against.
+struct Against<'a> {
+    files: HashMap<[u8; 20], Content>,
+    keys: Option<&'a BackupKeys>,
+    found: BTreeMap<Flaw, (u64, Vec<String>)>,
+    /// Rows of one file, which may be several.
+    missed: HashSet<[u8; 20]>,
+}
+
+impl Against<'_> {
+    fn note(&mut self, flaw: Flaw, row: &Row) {
+        let entry = Entry {
+            domain: row.domain.clone(),
+            relative_path: row.relative_path.clone(),
+            stored_path: Vec::new(),
+            mtime_secs: 0,
+            mtime_nanos: 0,
+            row: None,
+            what: What::Directory,
+        };
+        let shown = String::from_utf8_lossy(&shown_path(&entry)).escape_debug().to_string();
+        self.add(flaw, Some(shown));
+    }
+
+    fn add(&mut self, flaw: Flaw, item: Option<String>) {
+        let (count, items) = self.found.entry(flaw).or_default();
+        *count += 1;
+        items.extend(item.filter(|_| *count <= ITEM_COUNT_SHOWN as u64));
+    }
+}
+
+impl Looking<'_> {
+    /// The keys of an encrypted snapshot, if a password opens them.
+    fn keys(&mut self, snapshot: &Snapshot, passwords: &mut Passwords) -> Option<BackupKeys> {
+        if snapshot.record.encrypted != Some(true) {
+            return None;
+        }
+        let locked = keys_of(self.repository, snapshot).ok()?;
+        let id = locked.keybag.id();
+        let is_kept = remembered::remembered(self.repository, &id).is_some();
+        remembered::add_to(passwords, self.repository, &[id], &[]);
+        match locked.unlock(passwords) {
+            Ok(keys) => {
+                self.report.keybag_count += 1;
+                Some(keys)
+            }
+            Err(UnlockError::Password(_)) => {
+                self.report.keybag_closed_count += 1;
+                if is_kept {
+                    self.tell(snapshot, Flaw::Keybag, 1, Vec::new());
+                }
+                None
+            }
+            // As it was captured: such a snapshot is kept as it is.
+            Err(UnlockError::ManifestKey) => None,
+        }
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot, keys: Option<&BackupKeys>) {
+        let mut against = Against {
+            files: self.files(snapshot),
+            keys,
+            found: BTreeMap::new(),
+            missed: HashSet::new(),
+        };
+        let rows = for_each_row(self.repository, snapshot, |row| {
+            self.row(&row, &mut against);
+            ControlFlow::Continue(())
+        });
+        match rows {
+            Ok(_) => self.report.checked_count += 1,
+            Err(RowsError::Pages(ManifestPagesError::NotSqlite))
+                if snapshot.record.encrypted == Some(true) =>
+            {
+                self.report.closed_count += 1;
+            }
+            Err(error) => against.add(Flaw::List, Some(super::restore::chain(&error))),
+        }
+        // It was said when it was taken.
+        if snapshot.record.verdict != Verdict::Complete {
+            for flaw in [Flaw::Missing, Flaw::List, Flaw::Digest] {
+                against.found.remove(&flaw);
+            }
+        }
+        for (flaw, (count, items)) in against.found {
+            self.tell(snapshot, flaw, count, items);
+        }
+    }
+
+    fn tell(&mut self, snapshot: &Snapshot, flaw: Flaw, count: u64, items: Vec<String>) {
+        self.report.findings.push(Finding {
+            snapshot: snapshot.short_id(),
+            device: snapshot.device_name().to_owned(),
+            time: snapshot.record.backup_time,
+            flaw,
+            items,
+            count,
+        });
+    }
+
+    /// Files by their ids. Parts of the listing that cannot be read were found by whoever looked at the structure.
+    fn files(&self, snapshot: &Snapshot) -> HashMap<[u8; 20], Content> {
+        let walk = TreeWalk::new(self.repository, snapshot.record.tree).flatten();
+        let file = |entry: Entry| match entry.what {
+            What::File(mut content) => {
+                let id = FileId::parse(entry.stored_path.get(3..)?)?;
+                if self.depth == Depth::Structure {
+                    content.ids = Vec::new();
+                }
+                Some((*id.as_bytes(), content))
+            }
+            What::Directory | What::Link { .. } => None,
+        };
+        walk.filter_map(file).collect()
+    }
+
+    fn row(&mut self, row: &Row, against: &mut Against<'_>) {
+        let (1, RowFileId::Id(id)) = (row.flags, &row.file_id) else { return };
+        let Some(content) = against.files.get(id.as_bytes()).cloned() else {
+            if against.missed.insert(*id.as_bytes()) {
+                against.note(Flaw::Missing, row);
+            }
+            return;
+        };
+        if self.depth == Depth::Structure && (against.keys.is_none() || content.opened.is_none()) {
+            return;
+        }
+        let Ok(file) = MbFile::parse(&row.file) else { return };
+        if let (Some(keys), Some(opened)) = (against.keys, &content.opened) {
+            let key = file.encryption_key.as_ref().and_then(|wrapped| keys.file_key(wrapped));
+            if key.is_none_or(|key| key.as_bytes() != opened.key.as_bytes()) {
+                against.note(Flaw::Key, row);
+            }
+        }
+        if let (Depth::ReadData, Some(digest)) = (self.depth, file.digest) {
+            self.report.digest_count += 1;
+            // What cannot be read is damage, and named as that.
+            if self.sha1(&content).is_some_and(|sha1| sha1 != digest) {
+                against.note(Flaw::Digest, row);
+            }
+        }
+    }
+
+    fn sha1(&mut self, content: &Content) -> Option<[u8; 20]> {
+        let repository = self.repository;
+        *self.sha1_of.entry(content.hash).or_insert_with(|| {
+            let mut out = Sha1Out(Sha1::new());
+            stored(repository, content, &mut out).ok()?;
+            Some(out.0.finalize().into())
+        })
+    }
+}
+
+struct Sha1Out(Sha1);
+
+impl Write for Sha1Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! The spool: too small, torn, damaged, gone.
+
+use super::*;
+
+/// A backup that waits: nothing opened it.
+fn waiting() -> (Scene, TestPhone) {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let wrong = password_file(&scene, "wrong");
+    let args = ["--phone-password-file", &wrong, SEGMENT_LEN];
+    scene.backup(&phone, Script::default(), &args).code(22);
+    (scene, phone)
+}
+
+/// A backup that was cut off with files in the spool.
+fn cut_off() -> (Scene, TestPhone) {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let script = Script { cut_after_len: Some(5_000_000), ..Script::default() };
+    scene.backup(&phone, script, &[SEGMENT_LEN]).code(17);
+    assert!(segments(&scene).len() > 2);
+    (scene, phone)
+}
+
+#[test]
+fn a_drive_that_is_plainly_too_small_is_refused_before_the_phone_begins() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let script = Script { used_len: Some(1 << 50), ..Script::default() };
+    let ran = scene.backup(&phone, script.clone(), &[]).code(16);
+    ran.says(&["--spool DIR"]);
+    assert_eq!(phone.noted("plan"), Vec::<Value>::new());
+    assert_nothing_left(&scene);
+    // Where nothing waits, nothing is too small.
+    backup_closed(&scene, &phone, script);
+}
+
+#[test]
+fn a_spool_elsewhere_is_found_again_by_a_command_that_does_not_name_it() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let dir = scene.repository.folder("elsewhere");
+    let args = ["--spool", text(&dir), SEGMENT_LEN];
+    let script = Script { cut_after_files: Some(40), ..Script::default() };
+    scene.backup(&phone, script, &args).code(17);
+    assert_eq!((fs::read_dir(&dir).unwrap().count(), spools(&scene).len()), (1, 0));
+    let summary = scene.backup_well(&phone);
+    assert_eq!(summary["resumed"], true);
+    assert_all_opened(&summary);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    assert_nothing_left(&scene);
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_told_and_the_backup_goes_on() {
+    let (scene, phone) = cut_off();
+    let last = segments(&scene).pop().unwrap();
+    let mut bytes = fs::read(&last).unwrap();
+    bytes.extend_from_slice(&[7; 70_000]);
+    fs::write(&last, bytes).unwrap();
+    fs::write(last.with_file_name("00000099"), "torn").unwrap();
+    let ran = scene.backup(&phone, Script::default(), &[SEGMENT_LEN]).code(0);
+    assert!(ran.stdout.contains("70004 bytes that were not yet safe"), "{}", ran.stdout);
+    let summary = ran.summary();
+    assert_eq!(summary["resumed"], true);
+    assert_all_opened(&summary);
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
+    assert_nothing_left(&scene);
+    phone.assert_no_violation();
+}
+
+#[test]
+fn a_segment_that_lost_its_end_makes_the_backup_begin_anew() {
+    let (scene, phone) = cut_off();
+    let first = segments(&scene).remove(0);
+    fs::File::options().write(true).open(&first).unwrap().set_len(70_000).unwrap();
+    let ran = scene.backup(&phone, Script::default(), &[]).code(0);
+    assert!(ran.stdout.contains("cannot be gone on with"), "{}", ran.stdout);
+    assert_all_opened(&ran.summary());
+    assert_nothing_left(&scene);
+}
+
+#[test]
+fn damage_in_a_backup_that_waits_costs_the_files_it_hit_and_is_told() {
+    let (scene, phone) = waiting();
+    let third = segments(&scene).remove(2);
+    let mut bytes = fs::read(&third).unwrap();
+    bytes[200_000] ^= 1;
+    fs::write(&third, bytes).unwrap();
+    let summary = scene.run(NO_PHONE, &["backup", "--json"]).code(3).summary();
+    assert_eq!(summary["verdict"], "incomplete");
+    assert!(summary["problem_count"].as_u64().unwrap() > 0, "{summary}");
+    assert_nothing_left(&scene);
+    // It is no base: the phone is asked for everything, and nothing is missing then.
+    let next = scene.backup_well(&phone);
+    assert_all_opened(&next);
+    scene.assert_restores(id(&next), &phone.truth().encrypted());
+}
+
+#[test]
+fn a_spool_whose_drive_is_away_is_waited_for() {
+    let (scene, _phone) = waiting();
+    let spool = spools(&scene).pop().unwrap();
+    let away = scene.repository.beside("away");
+    fs::rename(&spool, &away).unwrap();
+    scene.run(NO_PHONE, &["backup"]).code(1).says(&["spool"]);
+    assert_eq!(scene.draft_count(), 1);
+    fs::rename(&away, &spool).unwrap();
+    assert_all_opened(&scene.run(NO_PHONE, &["backup", "--json"]).code(0).summary());
+    assert_nothing_left(&scene);
+}
+
+#[test]
+fn a_spool_that_no_draft_names_is_removed_by_the_next_backup() {
+    let (scene, phone) = cut_off();
+    fs::remove_dir_all(scene.repository.path().join("drafts")).unwrap();
+    assert_eq!(spools(&scene).len(), 1);
+    scene.backup_well(&phone);
+    assert_nothing_left(&scene);
+}

@@ -1,0 +1,191 @@
+//! The iPhone backup password that the repository keeps: kept, found, shown when asked for by name, and gone when forgotten.
+
+use std::fs;
+use std::path::Path;
+
+use russet_testkit::{Encryption, FakeBackup};
+
+use super::support::{DATE, Ran, TestRepository, WEEK, differences, fake, text};
+
+const PASSWORD: &str = "pässwörd of the phone";
+
+fn encrypted(password: &str) -> FakeBackup {
+    under_keybag(password, 10)
+}
+
+/// Each number of rounds makes another keybag.
+fn under_keybag(password: &str, iterations: u32) -> FakeBackup {
+    let password = password.to_owned();
+    fake().encryption(Encryption::Password { password, iterations })
+}
+
+fn password_file(repository: &TestRepository, password: &str) -> String {
+    let file = repository.beside("phone password");
+    fs::write(&file, password).unwrap();
+    text(&file).to_owned()
+}
+
+fn import(repository: &TestRepository, folder: &Path, password: &str, more: &[&str]) -> Ran {
+    let file = password_file(repository, password);
+    let args = ["import", "--json", text(folder), "--phone-password-file", &file];
+    repository.run(&[&args[..], more].concat())
+}
+
+/// The password that is shown for a snapshot.
+fn shown(repository: &TestRepository, word: &str) -> Option<String> {
+    let ran = repository.run(&["phone-password", "show", word, "--json"]);
+    let messages = ran.messages();
+    let said = messages.iter().find(|message| message["message_type"] == "phone_password");
+    said.map(|said| said["password"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_password_that_opened_a_backup_is_kept_and_shown_when_asked_for() {
+    let repository = TestRepository::new();
+    let folder = encrypted(PASSWORD).write_to(repository.folder("a"));
+    let ran = import(&repository, &folder, PASSWORD, &[]).code(0);
+    assert_eq!(ran.summary()["password_remembered"], true);
+    assert_eq!(shown(&repository, "latest").as_deref(), Some(PASSWORD));
+    // Not in a pipe, which nobody asked for.
+    let piped = repository.run(&["phone-password", "show", "latest"]).code(2);
+    assert!(!piped.stdout.contains(PASSWORD) && !piped.stderr.contains(PASSWORD));
+    let target = repository.folder("target");
+    let ran = repository.run(&["restore", "latest", "--target", text(&target)]).code(0);
+    ran.says(&["russet phone-password show"]);
+    repository.assert_sound();
+}
+
+#[test]
+fn what_is_kept_opens_the_next_weeks_by_itself_also_under_new_keys() {
+    let repository = TestRepository::new();
+    let parent = repository.folder("weeks");
+    let first = encrypted(PASSWORD).write_to(parent.join("1"));
+    import(&repository, &first, PASSWORD, &[]).code(0);
+    // Another salt in the keybag: a full backup with the same password.
+    let second = under_keybag(PASSWORD, 12).date(DATE + WEEK).write_to(parent.join("2"));
+    let ran = repository.run(&["import", "--json", text(&second)]).code(0);
+    assert_eq!(
+        (&ran.summary()["opened_count"], &ran.summary()["kept_count"]),
+        (&4.into(), &0.into())
+    );
+    repository.assert_restores("latest", &second);
+    assert_eq!(shown(&repository, "latest").as_deref(), Some(PASSWORD));
+    // A password that nobody gave and that fits nothing is nobody's fault.
+    let other = encrypted("other").date(DATE + 2 * WEEK).write_to(parent.join("3"));
+    let ran = repository.run(&["import", text(&other)]).code(0);
+    ran.says(&["no password was given"]);
+    assert_eq!(shown(&repository, "latest"), None);
+}
+
+#[test]
+fn each_snapshot_has_the_password_of_its_day() {
+    let repository = TestRepository::new();
+    let parent = repository.folder("weeks");
+    let first = encrypted(PASSWORD).write_to(parent.join("1"));
+    import(&repository, &first, PASSWORD, &[]).code(0);
+    let second = encrypted("changed").date(DATE + WEEK).write_to(parent.join("2"));
+    import(&repository, &second, "changed", &[]).code(0);
+    assert_eq!(shown(&repository, "latest~1").as_deref(), Some(PASSWORD));
+    assert_eq!(shown(&repository, "latest").as_deref(), Some("changed"));
+}
+
+#[test]
+fn a_password_in_another_form_of_the_same_letters_opens_and_the_right_form_is_kept() {
+    let repository = TestRepository::new();
+    let folder = encrypted(PASSWORD).write_to(repository.folder("a"));
+    import(&repository, &folder, "pa\u{308}sswo\u{308}rd of the phone", &[]).code(0);
+    assert_eq!(shown(&repository, "latest").as_deref(), Some(PASSWORD));
+}
+
+#[test]
+fn keeping_can_be_declined_and_made_up_for() {
+    let repository = TestRepository::new();
+    let folder = encrypted(PASSWORD).write_to(repository.folder("a"));
+    let file = password_file(&repository, PASSWORD);
+    let args = ["import", text(&folder), "--no-remember", "--phone-password-file", &file];
+    repository.run(&args).code(0).says(&["is NOT kept", "twenty years"]);
+    let kept = |copy: &str| repository.path().join(copy).join("secrets").exists();
+    assert!(!kept("") && !kept("copy1"));
+    let ran = repository.run(&["phone-password", "show", "latest", "--json"]).code(1);
+    ran.says(&["does not keep", "phone-password remember"]);
+    fs::write(&file, "wrong").unwrap();
+    let args = ["phone-password", "remember", "latest", "--phone-password-file", &file];
+    repository.run(&args).code(22).says(&["not the iPhone backup password"]);
+    assert!(!kept("") && !kept("copy1"));
+    fs::write(&file, PASSWORD).unwrap();
+    repository.run(&args).code(0);
+    assert_eq!(shown(&repository, "latest").as_deref(), Some(PASSWORD));
+}
+
+#[test]
+fn what_is_forgotten_is_gone_from_the_drive_and_stays_gone() {
+    let repository = TestRepository::new();
+    let parent = repository.folder("weeks");
+    for week in 0..2 {
+        let folder = under_keybag(PASSWORD, 10 + week).date(DATE + u64::from(week) * WEEK);
+        let folder = folder.write_to(parent.join(week.to_string()));
+        import(&repository, &folder, PASSWORD, &[]).code(0);
+    }
+    let third = encrypted("kept").date(DATE + 3 * WEEK).write_to(parent.join("3"));
+    import(&repository, &third, "kept", &[]).code(0);
+    let older = repository.copy();
+    let before = repository.files("").len();
+    let args = ["phone-password", "forget", "latest~1"];
+    repository.run(&args).code(2).says(&["--yes"]);
+    assert_eq!(shown(&repository, "latest~1").as_deref(), Some(PASSWORD));
+    let ran = repository.run(&[&args[..], &["--yes"]].concat()).code(0);
+    assert!(ran.stdout.contains("Removed, for 2 keybags"), "{}", ran.stdout);
+    for (word, password) in [("latest~2", None), ("latest~1", None), ("latest", Some("kept"))] {
+        assert_eq!(shown(&repository, word).as_deref(), password, "{word}");
+    }
+    // Two records, three copies each; one log record for each, three copies.
+    assert_eq!((repository.files("secrets").len(), repository.files("").len()), (1, before));
+    repository.run(&["prune"]).code(0);
+    repository.assert_sound();
+    // Files of an older copy that are put beside these bring nothing back.
+    for file in older.files("secrets") {
+        let name = file.file_name().unwrap();
+        fs::copy(&file, repository.path().join("secrets").join(name)).unwrap();
+    }
+    assert_eq!(repository.files("secrets").len(), 3);
+    assert_eq!(shown(&repository, "latest~1"), None);
+    repository.assert_sound();
+    let file = password_file(&repository, "kept");
+    let args = ["phone-password", "remember", "latest", "--phone-password-file", &file];
+    repository.run(&args).code(0);
+    assert_eq!(repository.files("secrets").len(), 1);
+}
+
+#[test]
+fn what_is_kept_survives_a_prune_a_copy_of_the_drive_and_the_loss_of_two_copies() {
+    let repository = TestRepository::new();
+    let folder = encrypted(PASSWORD).write_to(repository.folder("a"));
+    import(&repository, &folder, PASSWORD, &[]).code(0);
+    repository.run(&["prune", "--max-unused", "0%"]).code(0);
+    for dir in ["secrets", "copy2/secrets"] {
+        repository.files(dir).iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
+    let copy = repository.copy();
+    assert_eq!(shown(&copy, "latest").as_deref(), Some(PASSWORD));
+    let ran = copy.run(&["verify", "--json"]).code(20);
+    assert!(ran.stdout.contains("copy2/secrets"), "{}", ran.stdout);
+    copy.run(&["phone-password", "forget", "--all", "--yes"]).code(0);
+    assert_eq!(shown(&copy, "latest"), None);
+    assert!(
+        differences(&copy.path().join("copy1/secrets"), &copy.path().join("secrets")).is_empty()
+    );
+}
+
+#[test]
+fn an_unencrypted_snapshot_has_no_password() {
+    let repository = TestRepository::new();
+    repository.import(&fake().write_to(repository.folder("a")));
+    for verb in ["show", "remember", "forget"] {
+        let file = password_file(&repository, PASSWORD);
+        let mut args = vec!["phone-password", verb, "latest", "--json", "--yes"];
+        if verb == "remember" {
+            args.extend(["--phone-password-file", &file]);
+        }
+        repository.run(&args).code(1).says(&["not encrypted"]);
+    }
+}
