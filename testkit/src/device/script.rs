@@ -74,12 +74,12 @@ pub struct Script {
     pub find_my: bool,
     /// A backup begins with a fixed list of questions, whose answers are in the journal; less those that are named here.
     pub survey: Option<Vec<String>>,
-    /// Bytes that hosts are told are in use on the phone.
-    pub used_len: Option<u64>,
     /// Requests of a host (`Backup`, `Restore`, `ChangePassword`) that end with an error of this number before anything is done.
     pub ends_with: BTreeMap<String, i64>,
     /// The phone says nothing more once it was asked for a backup (`asked`), or has told this SnapshotState.
     pub silent_at: Option<String>,
+    /// Bytes that hosts are told are in use on the phone.
+    pub used_len: Option<u64>,
 }
 
 /// How the phone is attached.
@@ -141,9 +141,9 @@ impl Default for Script {
             silent_reboot: false,
             find_my: false,
             survey: None,
-            used_len: None,
             ends_with: BTreeMap::new(),
             silent_at: None,
+            used_len: None,
         }
     }
 }
