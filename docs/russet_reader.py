@@ -9,6 +9,7 @@ repository. It needs Python 3.9 or later and: pip install blake3 cryptography ar
     russet_reader.py REPO ls SNAP                    the files of one snapshot
     russet_reader.py REPO restore SNAP TARGET_DIR    write it to TARGET_DIR/<UDID>/
     russet_reader.py REPO verify                     read and check everything
+    russet_reader.py REPO passwords                  iPhone backup passwords that are kept, with their phones
     russet_reader.py --self-test                     check this program's own cryptography
 
 SNAP is the beginning of a snapshot's id, or `latest`. The password is asked for, or read with --password-file FILE; the
@@ -29,7 +30,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 MAGIC = b"\x89russet\n"
 MIB = 1 << 20
-CONFIG, KEYSLOT, KEYRING, PACK, SNAPSHOT, LOG = 1, 2, 3, 4, 6, 7  # kinds of files, §2
+CONFIG, KEYSLOT, KEYRING, PACK, SNAPSHOT, LOG, SECRET = 1, 2, 3, 4, 6, 7, 11  # kinds of files, §2
 DATA, TREE, RECORD = 1, 2, 3  # types of blobs, §6
 FILE, DIRECTORY, LINK = 1, 2, 3  # what a tree's entry is, §8
 DERIVED, IN_MANIFEST, OPENED, KNOWN_FLAGS = 1, 2, 4, 7  # flags of a tree's entry, §8
@@ -646,6 +647,18 @@ def command_info(repository, _blobs):
     print(f"{len(sizes)} packs of {sum(sizes)} bytes, {len(repository.snapshots)} snapshots, "
           f"{len(repository.log)} records in the log, {len(files.foreign)} foreign files")
 
+def command_passwords(repository, _blobs):
+    """§14. Which keybag, the beginning of BLAKE3 of BackupKeyBag in Manifest.plist; then the password, to the line's end."""
+    said = [member(record, "what", dict, {}) for record in repository.log.values()]
+    gone = {what.get("secret") for what in said if what.get("type") == "secret_forgotten"}
+    for name, secret in repository.records("secrets", SECRET).items():
+        if name in gone or (secret.get("type"), secret.get("v")) != ("phone_password", 1):
+            continue
+        try:
+            password = bytes.fromhex(member(secret, "password", str, "")).decode("utf-8")
+        except ValueError:
+            raise Damage(f"secrets/{name}: its password is no hex of UTF-8") from None
+        print(printable(member(secret, "udid", str, "")), printable(member(secret, "keybag", str, "")[:8]), password)
 def command_list(repository, _blobs):
     for name, record in repository.snapshots.items():
         counts, device = member(record, "counts", dict, {}), member(record, "device", dict, {})
@@ -819,7 +832,8 @@ def secret_of(options):
 
 COMMANDS = {  # the function, whether it reads packs, how many arguments it takes
     "info": (command_info, False, 0), "list": (command_list, False, 0), "ls": (command_ls, True, 1),
-    "restore": (command_restore, True, 2), "verify": (command_verify, True, 0)}
+    "restore": (command_restore, True, 2), "verify": (command_verify, True, 0),
+    "passwords": (command_passwords, False, 0)}
 
 def run(options):
     command, wants_blobs, _ = COMMANDS[options.command]

@@ -4,7 +4,7 @@
     scripts/bench_encrypted.py RUSSET RUSSET_PHONE WORK [ROUNDS] > benches/results/<date>-encrypted.md
 
 Generates the same phone twice below WORK, in the clear and encrypted, eight weeks with a full backup in the fifth, if it is not
-there yet. Needs about forty times BENCH_LEN (600000000) there. Peers that are not installed are left out. CPU is user and system
+there yet. Needs about forty times BENCH_LEN (600000000) there. BENCH_ONLY=speed leaves storage out. Peers that are not installed are left out. CPU is user and system
 seconds together: on a machine with other work on it the one to compare.
 """
 
@@ -191,7 +191,8 @@ def main():
     print(f"# encrypted: {time.strftime('%Y-%m-%d')}\n")
     print(f"{os.cpu_count()} processors, load when it began: {os.getloadavg()[0]:.1f}; {version}.")
     print(f"\n    BENCH_LEN={LEN} scripts/bench_encrypted.py RUSSET RUSSET_PHONE WORK {ROUNDS}\n")
-    tell_switch(tell_storage())
+    if os.environ.get("BENCH_ONLY") != "speed":
+        tell_switch(tell_storage())
     tell_speed()
     print(f"\nLoad when it ended: {os.getloadavg()[0]:.1f}.")
 

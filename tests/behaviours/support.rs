@@ -253,13 +253,19 @@ impl Running {
     }
 
     #[track_caller]
-    pub(crate) fn wait(mut self) -> Ran {
+    pub(crate) fn wait(self) -> Ran {
+        self.wait_for_so_long(PATIENCE)
+    }
+
+    /// Waits for its end; one that does not come in time is a hang.
+    #[track_caller]
+    pub(crate) fn wait_for_so_long(mut self, patience: Duration) -> Ran {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > patience {
                 self.child.kill().unwrap();
                 self.child.wait().unwrap();
                 panic!("it hung; stderr:\n{}", self.said("stderr"));

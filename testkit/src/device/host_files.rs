@@ -93,6 +93,16 @@ impl<'a> HostFiles<'a> {
         Random::of_parts(&[seed, run, purpose, plists::hash_of(name)])
     }
 
+    /// Where the script wants it, says nothing more until the host has gone.
+    pub(crate) fn be_silent_at(&mut self, moment: &str) -> Result<(), DeviceError> {
+        if self.phone.script.silent_at.as_deref() != Some(moment) {
+            return Ok(());
+        }
+        self.phone.journal.note(ON, "silent", &json!(moment));
+        while self.receive().is_ok() {}
+        Err(DeviceError::HostLeft)
+    }
+
     /// Notes a breach.
     pub(crate) fn breach(&self, rule: &'static str, detail: &serde_json::Value) {
         self.phone.journal.violation(ON, rule, detail);

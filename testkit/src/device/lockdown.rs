@@ -206,7 +206,13 @@ impl Lockdown<'_> {
         self.send("StartSession", Ok(answer))?;
         if let Err(error) = self.link.start_tls(Arc::clone(&config)) {
             let detail = mobilebackup2::chain(&error);
-            self.phone.journal.violation(ON, "TLS with a certificate of the pair record", &detail);
+            // A cable that is pulled here is no host's fault.
+            if is_end(&error) {
+                self.phone.journal.note(ON, "the link ended within TLS", &detail);
+            } else {
+                let rule = "TLS with a certificate of the pair record";
+                self.phone.journal.violation(ON, rule, &detail);
+            }
             return Err(error);
         }
         let escrow_bag = bytes_of(&host.escrow_bag).unwrap_or_default();
@@ -294,4 +300,10 @@ fn host_of(request: &Dictionary) -> Option<(String, Host)> {
 fn session_tls(host: &Host) -> Result<Arc<ServerConfig>, DeviceError> {
     let shown = [host.host_certificate.as_bytes(), host.root_certificate.as_bytes()];
     tls::config(host.device_certificate.as_bytes(), &shown)
+}
+
+fn is_end(error: &DeviceError) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    let DeviceError::Io(error) = error else { return false };
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }

@@ -92,8 +92,12 @@ fn handle(host: &mut HostFiles<'_>, name: &str, request: &Dictionary) -> Result<
             &json!(text(request, "TargetIdentifier")),
         );
     }
+    if let Some(code) = host.phone.script.ends_with.get(name) {
+        return Err(DeviceError::Refused { code: *code, text: "As the script says" });
+    }
     match name {
         "Backup" => {
+            host.be_silent_at("asked")?;
             if host.phone.script.requires_encryption && host.phone.state()?.password.is_none() {
                 return Err(password::MUST_ENCRYPT);
             }

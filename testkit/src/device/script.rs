@@ -4,6 +4,7 @@
 //! pass a test. Does not carry out what it names.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Faults and habits.
 #[derive(Clone, Debug, Deserialize)]
@@ -75,6 +76,10 @@ pub struct Script {
     pub survey: Option<Vec<String>>,
     /// Bytes that hosts are told are in use on the phone.
     pub used_len: Option<u64>,
+    /// Requests of a host (`Backup`, `Restore`, `ChangePassword`) that end with an error of this number before anything is done.
+    pub ends_with: BTreeMap<String, i64>,
+    /// The phone says nothing more once it was asked for a backup (`asked`), or has told this SnapshotState.
+    pub silent_at: Option<String>,
 }
 
 /// How the phone is attached.
@@ -137,6 +142,8 @@ impl Default for Script {
             find_my: false,
             survey: None,
             used_len: None,
+            ends_with: BTreeMap::new(),
+            silent_at: None,
         }
     }
 }

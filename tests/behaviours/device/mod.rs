@@ -5,11 +5,13 @@
 
 mod cuts;
 mod errors;
+mod images;
 mod kills;
 mod middle;
 mod opened;
 mod pairing;
 mod several;
+mod symptoms;
 mod truth;
 mod weeks;
 

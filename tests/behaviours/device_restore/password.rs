@@ -142,3 +142,22 @@ fn an_interrupted_backup_is_gone_on_with_after_a_change() {
     desk.run(&phone.serve(Script::default()), &args).code(0);
     assert_next_backup_is_right(&desk, &phone, Some(NEW));
 }
+
+#[test]
+fn a_password_that_is_kept_is_found_by_itself_and_typed_otherwise_goes_in_the_phone_s_form() {
+    let (composed, decomposed) = ("\u{dc}bung", "U\u{308}bung");
+    let (desk, phone) = (Desk::new(), Handset::encrypted(76, composed));
+    let (snapshot, truth) = (desk.backup(&phone), phone.truth());
+    let file = desk.password_file(decomposed);
+    let other = Handset::new(77);
+    desk.restore_well(&other, &snapshot, &["--remove-items", "--phone-password-file", &file]);
+    assert_same(&other.truth(), &truth);
+    let remember = ["phone-password", "remember", &snapshot, "--phone-password-file", &file];
+    desk.run("unix:/nowhere", &remember).code(0);
+    let another = Handset::new(78);
+    desk.restore_well(&another, &snapshot, &["--remove-items"]);
+    assert_same(&another.truth(), &truth);
+    for phone in [phone, other, another] {
+        phone.assert_no_violation();
+    }
+}

@@ -32,7 +32,14 @@ impl Phone {
         // First whether a phone is there at all: one in restore mode needs no pairing to be told.
         let lockdown = Lockdown::open(muxer, attached)?;
         let record = PairRecord::decode(&muxer.pair_record(&attached.udid)?, attached.connection)?;
-        let lockdown = lockdown.start_session(&record)?;
+        let lockdown = match lockdown.start_session(&record) {
+            // A cable that was pulled looks the same: then there is no phone to talk to again.
+            Err(ConnectError::PairingGone) => {
+                Lockdown::open(muxer, attached)?;
+                return Err(ConnectError::PairingGone);
+            }
+            other => other?,
+        };
         Ok(Self { muxer: muxer.clone(), attached: attached.clone(), record, lockdown })
     }
 

@@ -39,7 +39,7 @@ impl Backup<'_, '_> {
         if self.phone.script.cut_at_phase.as_deref() == Some(phase) {
             return Err(DeviceError::Cut);
         }
-        Ok(())
+        self.host.be_silent_at(phase)
     }
 
     fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), DeviceError> {
