@@ -91,11 +91,7 @@ pub(super) fn arrange(
     is_encrypted: bool,
     lost: Vec<Problem>,
 ) -> Result<Taken, FinishError> {
-    let repository = session.repository();
-    let mark = |flags: i64, blob: &[u8]| {
-        let [a, b, c, d, e, f, g, h, ..] = repository.id_keys().row(&[&flags.to_le_bytes(), blob]);
-        [a, b, c, d, e, f, g, h]
-    };
+    let mark = |flags: i64, blob: &[u8]| mark(session, flags, blob);
     let root = layout.has_root.then_some((&b""[..], Found::Directory));
     let all = draft.tree().all().chain(root);
     let stored = all.filter(|(path, found)| (layout.is_kept)(path, found));
@@ -165,6 +161,13 @@ pub(super) fn arrange(
         received_len: 0,
         kept_count: 0,
     })
+}
+
+/// By which a row is known again.
+fn mark(session: &Session<'_>, flags: i64, blob: &[u8]) -> [u8; 8] {
+    let id_keys = session.repository().id_keys();
+    let [a, b, c, d, e, f, g, h, ..] = id_keys.row(&[&flags.to_le_bytes(), blob]);
+    [a, b, c, d, e, f, g, h]
 }
 
 fn is_scratch(path: &[u8]) -> bool {

@@ -16,7 +16,7 @@ use crate::cli::progress::OfPhone;
 use crate::cli::{output, stop};
 use crate::observe::{Observer, Prompt};
 use crate::ops::backup::{
-    BackedUp, BackupError, BackupOptions, Job, backup as back_up, finish_waiting, stop_of,
+    BackedUp, BackupOptions, Finished, Job, backup as back_up, finish_waiting, stop_of,
 };
 use crate::ops::phones::{
     Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, matches,
@@ -293,18 +293,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
         other => other?,
     };
     if args.dry_run {
-        for phone in &seen {
-            if context.json() {
-                let body = json!({
-                    "udid": phone.attached.udid, "device": phone.name(), "would": true, "exit_code": 0,
-                });
-                output::message("summary", body)?;
-            } else {
-                let udid = &phone.attached.udid;
-                output::line(&format!("? {} ({udid}) would be backed up", phone.shown()))?;
-            }
-        }
-        return Ok(0);
+        return tell_would(context, &seen);
     }
     let options = BackupOptions {
         full: args.full,
@@ -369,6 +358,22 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     Ok(worst)
 }
 
+/// Tells which phones would be backed up.
+fn tell_would(context: &Context, seen: &[Seen]) -> Result<u8, Failure> {
+    for phone in seen {
+        if context.json() {
+            let body = json!({
+                "udid": phone.attached.udid, "device": phone.name(), "would": true, "exit_code": 0,
+            });
+            output::message("summary", body)?;
+        } else {
+            let udid = &phone.attached.udid;
+            output::line(&format!("? {} ({udid}) would be backed up", phone.shown()))?;
+        }
+    }
+    Ok(0)
+}
+
 /// No phone is there, but an earlier backup may only wait to be finished.
 fn without_phone(context: &Context, args: &Backup, failure: Failure) -> Result<u8, Failure> {
     if args.restart || !phone_keys::has_drafts(context) {
@@ -393,7 +398,7 @@ fn without_phone(context: &Context, args: &Backup, failure: Failure) -> Result<u
 /// Tells what came of backups that waited. Gives the exit code, and the phones whose backups wait still.
 pub(super) fn tell_waiting(
     context: &Context,
-    waiting: Vec<(String, Result<BackedUp, BackupError>)>,
+    waiting: Vec<Finished>,
 ) -> Result<(u8, Vec<String>), Failure> {
     let (mut worst, mut locked) = (0, Vec::new());
     if !waiting.is_empty() {

@@ -27,6 +27,9 @@ use crate::pipeline::{Cuts, run};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::{self, SnapshotRecord};
 
+/// The UDID of a phone, and what came of its backup that waited.
+pub type Finished = (String, Result<BackedUp, BackupError>);
+
 /// Makes the snapshots of backups that their phones have finished, and that wait: for their keys, or because a run ended too
 /// early. Each with the UDID of its phone.
 ///
@@ -38,7 +41,7 @@ pub fn finish_waiting(
     keys: &PhoneKeys<'_>,
     observer: &dyn Observer,
     stop: &(dyn Fn() -> bool + Sync),
-) -> Result<Vec<(String, Result<BackedUp, BackupError>)>, BackupError> {
+) -> Result<Vec<Finished>, BackupError> {
     let (drafts, _) = draft::all(&opened.repository);
     let waiting: Vec<_> = drafts.into_iter().filter(|d| d.record.received.is_some()).collect();
     if waiting.is_empty() {

@@ -7,7 +7,7 @@
 mod finish;
 mod waits;
 
-pub use finish::finish_waiting;
+pub use finish::{Finished, finish_waiting};
 
 use std::cell::RefCell;
 use std::path::PathBuf;

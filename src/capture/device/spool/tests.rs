@@ -1,3 +1,5 @@
+//! The spool: what comes back, what a crash leaves, and what hostile segments and records cost.
+
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::io::Read;
