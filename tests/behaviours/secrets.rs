@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is looked for is known to be there in the backup folder, so that a search that finds nothing says something.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -25,25 +25,37 @@ const PASSWORD: &str = "Blüte im März 7%";
 const DECOMPOSED: &str = "Blu\u{308}te im Ma\u{308}rz 7%";
 
 /// What must not be found: a name for the message, and the bytes.
-struct Secrets(Vec<(String, Vec<u8>)>);
+pub(super) struct Secrets(Vec<(String, Vec<u8>)>);
 
 impl Secrets {
-    fn add(&mut self, name: impl Into<String>, bytes: impl AsRef<[u8]>) {
+    /// One thing alone.
+    pub(super) fn one(name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        let mut secrets = Self(Vec::new());
+        secrets.add(name, bytes);
+        secrets
+    }
+
+    pub(super) fn add(&mut self, name: impl Into<String>, bytes: impl AsRef<[u8]>) {
         assert!(bytes.as_ref().len() >= 8);
         let name = format!("{} ({})", name.into(), self.0.len());
         self.0.push((name, bytes.as_ref().to_vec()));
     }
 
-    /// Everything secret about a backup that the phone encrypted.
+    /// Everything secret about a backup that the phone encrypted, as the tests of this file do.
     fn of(folder: &Path) -> Self {
-        let mut secrets = Self(Vec::new());
-        secrets.add("password", PASSWORD);
+        let mut secrets = Self::of_encrypted(folder, PASSWORD);
         secrets.add("password, decomposed", DECOMPOSED);
-        secrets.add("password in hex", russet_store::ids::hex(PASSWORD.as_bytes()));
+        secrets
+    }
+
+    /// Everything secret about a backup that the phone encrypted with this password.
+    pub(super) fn of_encrypted(folder: &Path, password: &str) -> Self {
+        let mut secrets = Self(Vec::new());
+        secrets.add_password(password);
         let plist = fs::read(folder.join("Manifest.plist")).unwrap();
-        secrets.add_keybag(&plist);
+        secrets.add_keybag(&plist, password);
         let locked = LockedKeys::parse(&plist).unwrap();
-        let mut passwords = Passwords::new(vec![PhonePassword::new(PASSWORD).unwrap()]);
+        let mut passwords = Passwords::new(vec![PhonePassword::new(password).unwrap()]);
         let keys = locked.unlock(&mut passwords).unwrap();
         secrets.add("key of Manifest.db", keys.manifest().as_bytes());
         let manifest = fs::File::open(folder.join("Manifest.db")).unwrap();
@@ -73,8 +85,28 @@ impl Secrets {
         secrets
     }
 
+    /// A password, as it is typed and as records hold it.
+    pub(super) fn add_password(&mut self, password: &str) {
+        self.add("password", password);
+        self.add("password in hex", russet_store::ids::hex(password.as_bytes()));
+    }
+
+    /// What the files of a backup that nobody encrypted begin with, and have in their middle.
+    pub(super) fn add_plaintext(&mut self, folder: &Path) {
+        for file in all_files(folder).unwrap() {
+            let bytes = fs::read(&file).unwrap();
+            for at in [0, bytes.len() / 2] {
+                // Shorter ones, and those of few different bytes, may stand anywhere.
+                let Some(part) = bytes.get(at..at + 32) else { continue };
+                if part.iter().collect::<HashSet<_>>().len() > 8 {
+                    self.add("plaintext", part);
+                }
+            }
+        }
+    }
+
     /// The keybag's salts and wrapped keys, and the class keys.
-    fn add_keybag(&mut self, plist: &[u8]) {
+    fn add_keybag(&mut self, plist: &[u8], password: &str) {
         let field = |tag: &[u8], from: usize, len: usize| {
             let at = from + plist[from..].windows(4).position(|window| window == tag)?;
             Some((at + 8, &plist[at + 8..at + 8 + len]))
@@ -87,7 +119,7 @@ impl Secrets {
         self.add("first salt", first_salt);
         let (mut middle, mut wrapping) = ([0; 32], [0; 32]);
         pbkdf2::pbkdf2_hmac::<Sha256>(
-            PASSWORD.as_bytes(),
+            password.as_bytes(),
             first_salt,
             number(b"DPIC"),
             &mut middle,
@@ -107,7 +139,7 @@ impl Secrets {
     }
 
     /// Those that a message may not hold but a phone's owner may read: which phone it is.
-    fn with_identity(mut self, folder: &Path) -> Self {
+    pub(super) fn with_identity(mut self, folder: &Path) -> Self {
         let udid = folder.file_name().unwrap().to_str().unwrap();
         self.add("UDID", udid);
         self.add("UDID in lower case", udid.to_lowercase());
@@ -117,7 +149,7 @@ impl Secrets {
     }
 
     /// The first of them in what is read.
-    fn find(&self, mut source: impl Read) -> Option<&str> {
+    pub(super) fn find(&self, mut source: impl Read) -> Option<&str> {
         let mut by_start: HashMap<[u8; 8], Vec<&(String, Vec<u8>)>> = HashMap::new();
         for secret in &self.0 {
             let start = *secret.1.first_chunk().unwrap();
@@ -131,9 +163,10 @@ impl Secrets {
             for (at, start) in held.windows(8).enumerate() {
                 let start: &[u8; 8] = start.try_into().unwrap();
                 // Free space of a drive is zeros, and no secret begins so.
-                let Some(fitting) = by_start.get(start).filter(|_| *start != [0; 8]) else {
+                if *start == [0; 8] {
                     continue;
-                };
+                }
+                let Some(fitting) = by_start.get(start) else { continue };
                 let is_it = |secret: &&&(String, Vec<u8>)| held[at..].starts_with(&secret.1);
                 if let Some((name, _)) = fitting.iter().find(is_it) {
                     return Some(name);
@@ -147,7 +180,7 @@ impl Secrets {
     }
 
     #[track_caller]
-    fn assert_not_in(&self, file: &Path) {
+    pub(super) fn assert_not_in(&self, file: &Path) {
         let found = self.find(fs::File::open(file).unwrap());
         assert_eq!(found, None, "in {}", file.display());
     }

@@ -237,6 +237,16 @@ impl Running {
         Self { child, said }
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(sent.unwrap().success());
@@ -337,14 +347,17 @@ impl Mounted {
         fs::File::create(image).unwrap().set_len(len).unwrap();
         let made = Command::new("mkfs.ext4").args(["-q", "-F", text(image)]).output();
         match made {
-            Ok(made) if made.status.success() => {
-                Self::mount(&["-o", "loop", text(image), text(at)], at)
-            }
+            Ok(made) if made.status.success() => Self::made(image, at),
             _ => {
                 skipped("mkfs.ext4 is not there");
                 None
             }
         }
+    }
+
+    /// A drive whose bytes are those of a file, as they are.
+    pub(crate) fn made(image: &Path, at: &Path) -> Option<Self> {
+        Self::mount(&["-o", "loop", text(image), text(at)], at)
     }
 
     fn mount(args: &[&str], at: &Path) -> Option<Self> {

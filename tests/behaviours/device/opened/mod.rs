@@ -6,6 +6,8 @@
 mod crash;
 mod password;
 mod reopen;
+#[cfg(target_os = "linux")]
+mod searched;
 mod spool;
 
 use std::collections::BTreeMap;
