@@ -8,6 +8,7 @@ pub mod device;
 mod digests;
 mod file_keys;
 pub mod folder;
+mod manifest_at;
 mod opener;
 pub mod stored;
 

@@ -42,6 +42,17 @@ pub(super) mod code {
     pub(in crate::cli) const INTERRUPTED: u8 = 130;
 }
 
+/// Of two codes the one that matters more: an interruption, then a failure, then an incomplete snapshot.
+pub(super) fn worse(a: u8, b: u8) -> u8 {
+    let rank = |c: u8| match c {
+        0 => 0,
+        code::INCOMPLETE => 1,
+        code::INTERRUPTED => 3,
+        _ => 2,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}
+
 /// A failed command.
 #[derive(Debug)]
 pub(super) struct Failure {

@@ -2,12 +2,11 @@
 //!
 //! Invariant: nothing of it is written anywhere. Of a Manifest.db that the phone encrypted and no capture opened there are none.
 
-use std::io;
 use std::ops::ControlFlow;
 
 use russet_store::repository::Repository;
 
-use crate::apple::{ManifestPages, ManifestPagesError, PageSource, RootFile, Row};
+use crate::apple::{ManifestPages, ManifestPagesError, RootFile, Row};
 use crate::snapshot::content_at::ContentAt;
 use crate::snapshot::contents::ContentError;
 use crate::snapshot::{Content, Snapshot, TreeWalk, What};
@@ -24,18 +23,6 @@ pub(super) enum RowsError {
     /// It is damaged, or encrypted.
     #[error(transparent)]
     Pages(#[from] ManifestPagesError),
-}
-
-struct Lying<'r>(ContentAt<'r>);
-
-impl PageSource for Lying<'_> {
-    fn total_len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read_at(&mut self, at: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(at, buf)
-    }
 }
 
 /// One of the four files at the root of a backup. What belongs to no domain comes first in a tree; a part of the listing that cannot
@@ -60,6 +47,6 @@ pub(super) fn for_each_row(
 ) -> Result<u64, RowsError> {
     let manifest = root_file(repository, snapshot, RootFile::ManifestDb);
     let content = manifest.ok_or(RowsError::Missing)?;
-    let source = Lying(ContentAt::new(repository, &content)?);
+    let source = ContentAt::new(repository, &content)?;
     Ok(ManifestPages::open(source)?.for_each_row(visit)?)
 }

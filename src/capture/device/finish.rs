@@ -3,7 +3,6 @@
 //! Invariant: every file and folder of the draft but the phone's scratch folder is in the tree, whatever Apple's list says; what
 //! it says and the draft does not hold makes the verdict, not the tree.
 
-use std::io;
 use std::ops::ControlFlow;
 
 use russet_store::session::Session;
@@ -12,7 +11,7 @@ use super::arrange::{Arranging, RowsRead, StoredItem};
 use super::draft::{Draft, Found, FoundFile, FoundLink};
 use super::host::{Host, HostError, SCRATCH};
 use super::take::Taken;
-use crate::apple::{ManifestPages, PageSource, Row, Status};
+use crate::apple::{ManifestPages, Row, Status};
 use crate::capture::catalogue::ItemKind;
 use crate::observe::{Observer, Phase};
 use crate::snapshot::contents::ContentError;
@@ -29,19 +28,6 @@ pub enum FinishError {
     /// The tree.
     #[error(transparent)]
     Build(#[from] BuildError),
-}
-
-/// Manifest.db where it lies.
-struct Lying<'r>(ContentAt<'r>);
-
-impl PageSource for Lying<'_> {
-    fn total_len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read_at(&mut self, at: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(at, buf)
-    }
 }
 
 /// Makes the tree of what stands in the draft. `lost` is what came and is not there any more.
@@ -196,7 +182,7 @@ pub(super) fn each_row(
     let content = file.packed.decode().content;
     let source = ContentAt::new(session.repository(), &content);
     let source = source.map_err(|error: ContentError| error.to_string())?;
-    let mut pages = ManifestPages::open(Lying(source)).map_err(|error| error.to_string())?;
+    let mut pages = ManifestPages::open(source).map_err(|error| error.to_string())?;
     let rows = pages.for_each_row(|row| {
         each(&row);
         ControlFlow::Continue(())

@@ -11,7 +11,7 @@ use crate::apple::{Os, Passwords, default_places};
 use crate::capture::folder::{BackupFolder, Kept, Lock, unlock as unlock_folder};
 use crate::cli::args::Import;
 use crate::cli::context::Context;
-use crate::cli::failure::{Failure, code};
+use crate::cli::failure::{Failure, code, worse};
 use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::{output, secret, stop};
 use crate::ops::import::{
@@ -183,17 +183,6 @@ fn pick(folders: &mut Vec<BackupFolder>, context: &Context) -> Result<(), Failur
         wanted.contains(&at)
     });
     if folders.is_empty() { Err(Failure::new(code::USAGE, "nothing was picked")) } else { Ok(()) }
-}
-
-/// The code that matters more: an interruption, then a failure, then an incomplete snapshot.
-fn worse(a: u8, b: u8) -> u8 {
-    let rank = |c: u8| match c {
-        0 => 0,
-        code::INCOMPLETE => 1,
-        code::INTERRUPTED => 3,
-        _ => 2,
-    };
-    if rank(b) > rank(a) { b } else { a }
 }
 
 fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Result<u8, Failure> {

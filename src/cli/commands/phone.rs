@@ -10,7 +10,7 @@ use serde_json::json;
 use super::phone_keys;
 use crate::cli::args::{Backup, Devices, Pair};
 use crate::cli::context::Context;
-use crate::cli::failure::{Failure, code};
+use crate::cli::failure::{Failure, code, worse};
 use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::progress::OfPhone;
 use crate::cli::{output, stop};
@@ -432,17 +432,6 @@ pub(super) fn job<'a>(
     let muxer = muxer.clone().with_stop(stop_of(Arc::new(stop::asked), Arc::clone(&cancelled)));
     let phone = Phone::connect(&muxer, &seen.attached)?;
     Ok(Job { phone, observer, cancelled })
-}
-
-/// The code that matters more: an interruption, then a failure, then an incomplete snapshot.
-fn worse(a: u8, b: u8) -> u8 {
-    let rank = |c: u8| match c {
-        0 => 0,
-        code::INCOMPLETE => 1,
-        code::INTERRUPTED => 3,
-        _ => 2,
-    };
-    if rank(b) > rank(a) { b } else { a }
 }
 
 fn tell_failure(context: &Context, name: &str, failure: &Failure) -> Result<(), Failure> {
