@@ -1,4 +1,4 @@
-//! russet keeps iPhones for decades: a deduplicating, sealed archive of Finder and iTunes backups.
+//! russet keeps iPhones for decades: a deduplicating, sealed archive of iPhones, and of Finder's and iTunes' backups.
 //!
 //! Invariant: `cli` is the only room that prints, prompts, or reads the environment; everything else is used from here by tests
 //! and other programs alike. The rooms and who may use whom: ARCHITECTURE.md.

@@ -55,7 +55,7 @@ opens=
 weeks plain
 opens="--phone-password-file $apple_password"
 weeks encrypted --encrypted "$apple_password"
-russet ls latest --json -R
+russet ls latest --json
 grep -q '"opened":true' "$work/russet.log" || fail "nothing was opened"
 opens=--store-encrypted
 weeks stored --encrypted "$apple_password"

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Keeps iPhones for decades: a deduplicating, sealed archive of Finder and iTunes backups.
+/// Keeps iPhones for decades: a deduplicating, sealed archive of iPhones, and of Finder's and iTunes' backups.
 #[derive(Debug, Parser)]
 #[command(
     name = "russet",

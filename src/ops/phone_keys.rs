@@ -102,7 +102,7 @@ impl<'a> PhoneKeys<'a> {
         let Some(password) = self.with(|passwords| passwords.that_opens(keybag)) else { return };
         match remembered::remember(repository, udid, &keybag.id(), &password) {
             Ok(true) => observer.remark(
-                "the iPhone backup password is kept in the repository, sealed; `russet phone-password forget` removes it",
+                "the iPhone backup password is kept in the repository, sealed; `russet phone-password forget SNAPSHOT` (or `--all`) removes it",
             ),
             Ok(false) => {}
             Err(error) => observer

@@ -125,7 +125,7 @@ fn tell_memory(context: &Context, memories: &[Memory]) {
     }
     if memories.contains(&Memory::Now) {
         output::note(
-            "The iPhone backup password is kept in the repository, sealed: whoever has the repository password has it too. `russet phone-password show` tells it, `russet phone-password forget` removes it.",
+            "The iPhone backup password is kept in the repository, sealed: whoever has the repository password has it too. `russet phone-password show` tells it, `russet phone-password forget SNAPSHOT` (or `--all`) removes it.",
         );
     }
     if memories.contains(&Memory::Declined) {
