@@ -61,6 +61,11 @@ impl Context {
         self.settings.repo.get(self.named()?)?.password.as_ref()
     }
 
+    /// Whether the configuration says where the password comes from, so that nobody need be asked.
+    pub(super) fn has_password_source(&self) -> bool {
+        matches!(self.password_source(), Some(PasswordSource::File(_) | PasswordSource::Command(_)))
+    }
+
     /// The password: flag, then environment, then configuration, then the terminal.
     pub(super) fn password(&self, prompt: &str, twice: bool) -> Result<Password, Failure> {
         match self.given_password()? {

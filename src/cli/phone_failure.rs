@@ -128,7 +128,7 @@ impl From<ReopenError> for Failure {
 fn of_spool(error: &SpoolError) -> Failure {
     let exit = if error.is_full() { code::NO_SPACE } else { code::FAILED };
     Failure::of(exit, error).next(
-        "nothing already saved is affected; is the drive of the spool connected and writable? `--spool DIR` names another folder for new backups",
+        "nothing already saved is affected; is the drive of the spool connected and writable? What waits there is kept for the next run; `russet backup --restart` gives it up and asks the iPhone again. `--spool DIR` names another folder for new backups",
     )
 }
 

@@ -9,6 +9,7 @@ use russet_store::session::Session;
 use super::draft::{Found, FoundFile};
 use super::finish::each_row;
 use super::host::{Host, HostError, Restored};
+use super::spool::SpoolError;
 use crate::apple::{
     BackupKeys, FileKey, KeybagError, LockedKeys, Passwords, RootFile, UnlockError, WrongPassword,
 };
@@ -124,7 +125,7 @@ impl Work<'_, '_, '_, '_, '_, '_> {
             match self.host.restore(path, Some(&key))? {
                 Restored::Opened => {}
                 Restored::Kept(why) => why.into_iter().for_each(|why| self.done.kept.add(why)),
-                Restored::Lost(error) => self.lost(path, &error)?,
+                Restored::Lost(error) => self.lost(path, error)?,
             }
         }
         self.host.drain()?;
@@ -174,7 +175,7 @@ impl Work<'_, '_, '_, '_, '_, '_> {
         match self.host.restore(&file.path, key)? {
             Restored::Opened | Restored::Kept(None) => {}
             Restored::Kept(Some(why)) => self.done.kept.add(why),
-            Restored::Lost(error) if file.at.is_some() => self.lost(&file.path, &error)?,
+            Restored::Lost(error) if file.at.is_some() => self.lost(&file.path, error)?,
             Restored::Lost(_) => self.done.kept.unread += 1,
         }
         self.unsaved_len += file.len;
@@ -182,7 +183,14 @@ impl Work<'_, '_, '_, '_, '_, '_> {
         Ok(())
     }
 
-    fn lost(&mut self, path: &[u8], error: &std::io::Error) -> Result<(), HostError> {
+    /// Leaves out a file whose bytes are not what was put into the spool.
+    ///
+    /// # Errors
+    /// The system could not read it: it may be whole, and is read again by the next run.
+    fn lost(&mut self, path: &[u8], error: std::io::Error) -> Result<(), HostError> {
+        if let (Some(_), Some(spool)) = (error.raw_os_error(), self.host.spool()) {
+            return Err(SpoolError::Io { path: spool.folder.clone(), source: error }.into());
+        }
         let path_shown = String::from_utf8_lossy(path).into_owned();
         let why = format!("waited in the spool, and cannot be read back: {error}");
         self.observer.problem(&path_shown, &why);

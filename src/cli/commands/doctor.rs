@@ -62,6 +62,7 @@ fn repository(context: &Context) -> Check {
     let given = context.global.password_file.is_some()
         || context.global.password_command.is_some()
         || context.global.recovery_file.is_some()
+        || context.has_password_source()
         || ["RUSSET_PASSWORD_FILE", "RUSSET_PASSWORD_COMMAND", "RUSSET_PASSWORD"]
             .iter()
             .any(|name| settings::variable(name).is_some());

@@ -9,10 +9,22 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, count, counted, moment, path, plain, rfc3339};
 use crate::cli::output;
+use crate::ops::backup::{Waiting, waiting};
 use crate::ops::{list, mark};
 use crate::snapshot::record::Verdict;
 use crate::snapshot::select::of_device;
 use crate::snapshot::{Content, Entry, Snapshot, What, record};
+
+/// What is no snapshot yet and needs nothing but a password.
+fn tell_waiting(waiting: &[Waiting]) {
+    for backup in waiting {
+        output::note(&format!(
+            "A backup of {}, {}, waits for its iPhone backup password: `russet reopen` makes the snapshot, without the iPhone.",
+            plain(&backup.device),
+            moment(backup.at)
+        ));
+    }
+}
 
 pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failure> {
     let opened = context.read()?;
@@ -34,8 +46,11 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
         }
         return Ok(0);
     }
+    tell_waiting(&waiting(&opened.repository));
     if all.is_empty() {
-        output::note("No snapshots yet. `russet import FOLDER` takes a Finder or iTunes backup.");
+        output::note(
+            "No snapshots yet. `russet backup` takes an iPhone, `russet import FOLDER` a Finder or iTunes backup.",
+        );
         return Ok(0);
     }
     if shown.is_empty() {

@@ -76,6 +76,26 @@ pub fn finish_waiting(
     Ok(done)
 }
 
+/// A backup that its phone has finished and that waits for the password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The phone's name, or its UDID.
+    pub device: String,
+    /// When the phone was done, Unix seconds.
+    pub at: i64,
+}
+
+/// The backups that wait for [`finish_waiting`].
+#[must_use]
+pub fn waiting(repository: &Repository) -> Vec<Waiting> {
+    let (drafts, _) = draft::all(repository);
+    let waiting = drafts.into_iter().filter_map(|found| {
+        let received = found.record.received?;
+        Some(Waiting { device: received.device.name.unwrap_or(found.record.udid), at: received.at })
+    });
+    waiting.collect()
+}
+
 /// Removes what earlier runs left of spools. Nothing of this repository is in the making while this is called.
 pub(super) fn clean_spools(repository: &Repository, keys: &PhoneKeys<'_>, observer: &dyn Observer) {
     let (drafts, odd_count) = draft::all(repository);
@@ -167,7 +187,8 @@ impl Run<'_> {
         let is_made = self.snapshots.iter().any(|s| {
             let base = record.base.as_ref().map(|base| base.snapshot);
             let of_phone = same_udid(&s.record.udid, &record.udid) && s.record.kind != "folder";
-            of_phone && Some(s.id) != base && Some(s.record.captured) >= at
+            // Both have it from the same checkpoint, whatever a clock said since.
+            of_phone && Some(s.id) != base && Some(s.record.captured) == at
         });
         if is_made {
             self.give_up(id, record.spool.as_ref(), observer);

@@ -7,7 +7,7 @@
 mod finish;
 mod waits;
 
-pub use finish::{Finished, finish_waiting};
+pub use finish::{Finished, Waiting, finish_waiting, waiting};
 
 use std::cell::RefCell;
 use std::path::PathBuf;

@@ -65,6 +65,33 @@ fn reopen_makes_the_snapshot_that_waits_and_may_store_it_as_it_is() {
 }
 
 #[test]
+fn a_spool_that_cannot_be_read_for_a_while_costs_nothing() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let wrong = password_file(&scene, "wrong");
+    scene
+        .backup(&phone, Script::default(), &["--phone-password-file", &wrong, SEGMENT_LEN])
+        .code(22);
+    let segment = segments(&scene)[2].clone();
+    let aside = segment.with_extension("aside");
+    fs::rename(&segment, &aside).unwrap();
+    std::os::unix::fs::symlink(&segment, &segment).unwrap();
+    let right = password_file(&scene, super::super::PHONE_PASSWORD);
+    let args = ["reopen", "--json", "--phone-password-file", &right];
+    let ran = scene.repository.run(&args);
+    assert!(ran.exit != Some(0) && scene.repository.snapshots().is_empty(), "{}", ran.stdout);
+    ran.says(&["the spool", "is the drive of the spool connected"]);
+    assert_eq!(scene.draft_count(), 1);
+    scene.repository.run(&["snapshots"]).code(0).says(&["waits for its iPhone backup password"]);
+
+    fs::remove_file(&segment).unwrap();
+    fs::rename(&aside, &segment).unwrap();
+    let summary = scene.repository.run(&args).code(0).summary();
+    assert_all_opened(&summary);
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
+    assert_nothing_left(&scene);
+}
+
+#[test]
 fn a_backup_that_waits_can_be_thrown_away() {
     let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
     let wrong = password_file(&scene, "wrong");
