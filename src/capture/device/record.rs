@@ -239,17 +239,17 @@ fn holds(record: &DraftRecord, draft: &Draft) -> Result<(), SpoolError> {
 /// Removes a draft, and what waits for its keys with it.
 ///
 /// # Errors
-/// The draft could not be removed. A spool that could not be is found by the next run.
+/// The draft could not be removed. A spool that could not be (its drive may be away) stays: nobody can read it any more.
 pub fn remove(
     repository: &Repository,
     id: DraftId,
     record: &DraftRecord,
 ) -> Result<(), RepositoryError> {
-    repository.remove_draft(id)?;
+    // The draft alone tells whose the spool is.
     if let Some(spool) = &record.spool {
-        let _later = spool.remove();
+        let _away = spool.remove();
     }
-    Ok(())
+    repository.remove_draft(id)
 }
 
 /// Adds every blob that a draft needs to `walk`. What cannot be read is given to `problem`.

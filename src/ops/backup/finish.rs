@@ -166,13 +166,13 @@ impl Run<'_> {
 
     /// Removes what a snapshot was made in.
     fn give_up(&self, id: DraftId, spool: Option<&SpoolRecord>, observer: &dyn Observer) {
-        // A draft that stays is found to be stale by the next run, and a spool without a draft to be left over.
-        if let Err(error) = self.repository.remove_draft(id) {
-            observer.remark(&format!("what the backup was made in could not be removed: {error}"));
-            return;
-        }
+        // A draft that stays is found to be stale by the next run, and a spool is known by its draft alone.
         if let Some(Err(error)) = spool.map(SpoolRecord::remove) {
             observer.remark(&format!("what the backup waited in could not be removed: {error}"));
+            return;
+        }
+        if let Err(error) = self.repository.remove_draft(id) {
+            observer.remark(&format!("what the backup was made in could not be removed: {error}"));
         }
     }
 

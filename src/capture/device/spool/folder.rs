@@ -1,7 +1,7 @@
 //! The folder of a spool: its name, the files in it, and folders that nobody needs any more.
 //!
-//! Invariant: only what has the name of a spool of this repository is ever removed, and of it only segments: whatever else lies
-//! there stays, and the folder with it.
+//! Invariant: a folder with segments goes only with the draft that names it, for another copy of the repository may have one that
+//! nobody here knows. Only segments are removed: whatever else lies there stays, and the folder with it.
 
 use std::fs;
 use std::io;
@@ -58,16 +58,16 @@ pub(super) fn remove(folder: &Path) -> Result<(), SpoolError> {
     fs::remove_dir(folder).map_err(|source| failed(folder, source))
 }
 
-/// A folder that no draft names.
+/// An empty folder that no draft names: its run ended before its draft did.
 #[derive(Debug)]
 pub struct Leftover {
     /// It.
     pub folder: PathBuf,
     /// Whether it could be removed.
-    pub removed: Result<(), SpoolError>,
+    pub removed: io::Result<()>,
 }
 
-/// Removes the spools of this repository below `dir` that are not among `known`. A folder that cannot be listed has none.
+/// Removes the empty spools of this repository below `dir` that are not among `known`. A folder that cannot be listed has none.
 #[must_use]
 pub fn leftovers(dir: &Path, repository: RepositoryId, known: &[PathBuf]) -> Vec<Leftover> {
     let Ok(children) = fs::read_dir(dir) else { return Vec::new() };
@@ -78,9 +78,12 @@ pub fn leftovers(dir: &Path, repository: RepositoryId, known: &[PathBuf]) -> Vec
         let name = child.file_name();
         let id = name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(unhex::<16>);
         let is_folder = child.file_type().is_ok_and(|kind| kind.is_dir());
-        if id.is_some() && is_folder && !is_known(&name) {
-            let removed = remove(&child.path());
-            left.push(Leftover { folder: child.path(), removed });
+        if id.is_none() || !is_folder || is_known(&name) {
+            continue;
+        }
+        match fs::remove_dir(child.path()) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => left.push(Leftover { folder: child.path(), removed }),
         }
     }
     left

@@ -107,10 +107,23 @@ fn a_spool_whose_drive_is_away_is_waited_for() {
 }
 
 #[test]
-fn a_spool_that_no_draft_names_is_removed_by_the_next_backup() {
-    let (scene, phone) = cut_off();
-    fs::remove_dir_all(scene.repository.path().join("drafts")).unwrap();
-    assert_eq!(spools(&scene).len(), 1);
-    scene.backup_well(&phone);
-    assert_nothing_left(&scene);
+fn a_copy_of_the_repository_leaves_the_spool_of_the_other_alone() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let shared = scene.repository.folder("shared");
+    let spool = ["--spool", shared.to_str().unwrap(), SEGMENT_LEN];
+    let (clone, other) = (scene.copy(), phone.copy());
+    let wrong = password_file(&scene, "wrong");
+    let args = [&["--phone-password-file", &wrong][..], &spool].concat();
+    scene.backup(&phone, Script::default(), &args).code(22);
+    let one = || fs::read_dir(&shared).unwrap().count();
+    assert_eq!(one(), 1);
+
+    let summary = clone.backup(&other, Script::default(), &spool).code(0).summary();
+    assert_all_opened(&summary);
+    assert_eq!(one(), 1);
+
+    let summary = scene.run(NO_PHONE, &["backup", "--json"]).code(0).summary();
+    assert_all_opened(&summary);
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
+    assert_eq!(one(), 0);
 }
