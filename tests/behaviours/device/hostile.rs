@@ -28,6 +28,8 @@ use russet_testkit::repository::{Seeded, create_quick, open_quick};
 use super::super::drive::{soak, tell_soak};
 
 const UDID: &str = "00008110-000A1B2C3D4E5F60";
+/// The folder of another phone; nothing in this one's is called so.
+const BESIDE: &str = "00008110-0000000000000000";
 
 /// Says what was written for it beforehand, and hears nothing.
 struct Phone(Cursor<Vec<u8>>);
@@ -116,7 +118,8 @@ impl Says {
             "drafts/1",
             "config",
         ];
-        match self.random.below(10) {
+        match self.random.below(11) {
+            10 => format!("{BESIDE}/ab/x"),
             0 => (*odd.get(self.random.index(odd.len())).unwrap()).to_owned(),
             1 => format!("{UDID}/{}", odd[self.random.index(odd.len())]),
             2 => format!("{UDID}/{}", "x/".repeat(self.random.index(2500))),
@@ -304,6 +307,7 @@ fn look(repository: &Repository) {
             let parts: Vec<_> = path.split(|byte| *byte == b'/').collect();
             let is_odd = |part: &&[u8]| matches!(*part, b"" | b"." | b"..") || part.contains(&0);
             assert!(!parts.iter().any(is_odd), "{}", path.escape_ascii());
+            assert!(!parts.contains(&BESIDE.as_bytes()), "{}", path.escape_ascii());
         }
         for (path, file) in draft.tree().files() {
             let content = file.packed.decode().content;
