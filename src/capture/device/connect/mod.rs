@@ -28,7 +28,7 @@ mod wire;
 mod tests;
 
 pub use address::{AddressError, MuxerAddress};
-pub use apps::{App, Purchase, add_icons, installed_apps};
+pub use apps::{App, Purchase, add_icons, browse, installed_apps};
 pub use around::{Heartbeat, SyncGuard};
 pub use error::ConnectError;
 pub use info::{ITunesFiles, Piece, Pieces, Remark, gather, info_plist};
