@@ -318,7 +318,7 @@ impl Run<'_> {
                 .and_then(|secs| u64::try_from(secs).ok())
                 .map(|secs| UNIX_EPOCH + Duration::from_secs(secs))
                 .or_else(|| Some(SystemTime::now()));
-            info_plist(values, &pieces.apps, &pieces.files, date).ok()
+            info_plist(values, pieces, date).ok()
         };
         let wish = Wish {
             udid,

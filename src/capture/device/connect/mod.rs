@@ -18,6 +18,7 @@ mod notify;
 mod pair;
 mod phone;
 mod phones;
+mod product_name;
 mod record;
 mod stream;
 mod tls;
