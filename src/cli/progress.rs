@@ -16,7 +16,10 @@ use crate::observe::{Observer, Phase, Prompt};
 /// Tells a person or a program how far the work is.
 pub(super) struct Progress {
     json: bool,
+    /// Only errors: no remarks.
     quiet: bool,
+    /// No lines that only tell how far it is.
+    still: bool,
     verbose: u8,
     bar: ProgressBar,
     state: Mutex<State>,
@@ -60,7 +63,7 @@ impl Progress {
             share: None,
             problem_count: 0,
         };
-        Self { json, quiet: quiet || no_progress, verbose, bar, state: Mutex::new(state) }
+        Self { json, quiet, still: quiet || no_progress, verbose, bar, state: Mutex::new(state) }
     }
 
     /// Takes the bar away before the answer is printed.
@@ -208,7 +211,7 @@ impl Observer for Progress {
         self.bar.inc(len);
         match line {
             Some(body) if self.json => drop(output::message("status", body)),
-            Some(_) if !self.quiet && self.bar.is_hidden() => output::note(&text),
+            Some(_) if !self.still && self.bar.is_hidden() => output::note(&text),
             _ => self.bar.set_message(text),
         }
     }
@@ -280,7 +283,7 @@ impl Observer for OfPhone<'_> {
         if self.progress.json {
             let _ =
                 output::message("phase", json!({ "device": name, "phase": phase.to_lowercase() }));
-        } else if !self.progress.quiet {
+        } else if !self.progress.still {
             self.progress.say(&format!("{}: {phase}", format::plain(name)));
         }
     }

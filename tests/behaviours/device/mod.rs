@@ -13,6 +13,7 @@ mod middle;
 mod network;
 mod opened;
 mod pairing;
+mod saying;
 mod several;
 mod symptoms;
 mod truth;
