@@ -4,6 +4,7 @@
 //! password is the base of its next backup. Done means that the phone says so, and that its settings say so too.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use russet_store::config::Purpose;
@@ -19,6 +20,7 @@ pub use crate::capture::device::change_password::{Change, ChangeError};
 use crate::capture::device::connect::{ConnectError, Phone, Values};
 use crate::capture::device::host::HostError;
 use crate::capture::device::link::LinkError;
+use crate::capture::device::spool::SpoolPlace;
 use crate::observe::Observer;
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
 use crate::snapshot::record;
@@ -87,7 +89,8 @@ pub fn makes_sense(is_first: bool, values: &Values) -> Result<(), PhonePasswordE
     }
 }
 
-/// Has the phone change its backup password. Gives whether the phone wrote something that its next backup goes on from.
+/// Has the phone change its backup password. Gives whether the phone wrote something that its next backup goes on from. `beside`
+/// is the folder that the repository lies in.
 ///
 /// # Errors
 /// See [`PhonePasswordError`].
@@ -95,6 +98,7 @@ pub fn change(
     opened: &mut Opened,
     phone: &mut Phone,
     change: Change<'_>,
+    beside: PathBuf,
     observer: &dyn Observer,
 ) -> Result<bool, PhonePasswordError> {
     let config = opened.repository.config(Purpose::Write)?.clone();
@@ -105,7 +109,7 @@ pub fn change(
     let udid = values.udid.unwrap_or_else(|| phone.attached().udid.clone());
     let repository = &opened.repository;
     let (snapshots, _) = record::all(repository);
-    let begun = begin(repository, &snapshots, &udid, false, observer)?;
+    let begun = begin(repository, &snapshots, &udid, false, &SpoolPlace::beside(beside), observer)?;
     if begun.record.received.is_some() {
         return Err(PhonePasswordError::Waits);
     }

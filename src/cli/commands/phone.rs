@@ -22,6 +22,7 @@ use crate::ops::phones::{
     Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, matches,
     pair as ask_to_trust, same_udid,
 };
+use crate::snapshot::Snapshot;
 
 /// How long a person may take to tap Trust.
 const TRUST_TIME: Duration = Duration::from_secs(120);
@@ -406,7 +407,7 @@ pub(super) fn tell_waiting(
     }
     for (udid, result) in waiting {
         match result {
-            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
+            Ok(made) => worst = worse(worst, tell_snapshot(context, &made)?),
             Err(error) => {
                 let failure = Failure::from(error);
                 tell_failure(context, &udid, &failure)?;
@@ -440,7 +441,16 @@ fn tell_failure(context: &Context, name: &str, failure: &Failure) -> Result<(), 
     Ok(())
 }
 
+/// Tells of a snapshot that was just made with a phone.
 fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
+    let exit = tell_snapshot(context, made)?;
+    if exit == 0 && !context.json() {
+        output::line("  You can unplug the phone.")?;
+    }
+    Ok(exit)
+}
+
+fn tell_snapshot(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
     let (snapshot, written) = (&made.snapshot, &made.written);
     let record = &snapshot.record;
     let exit = if snapshot.is_good() { 0 } else { code::INCOMPLETE };
@@ -471,13 +481,16 @@ fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
         bytes(written.new_len),
         bytes(written.stored_len),
     ))?;
-    if exit == 0 {
-        output::line("  You can unplug the phone.")?;
-    } else {
-        let things = counted(record.problem_count, "thing");
-        output::note(&format!(
-            "  It is INCOMPLETE: {things} missing or not as the phone's own list says. It will not stand for the phone while a complete one exists; the next backup asks for everything."
-        ));
+    if exit != 0 {
+        tell_incomplete(snapshot);
     }
     Ok(exit)
+}
+
+/// What an incomplete snapshot is worth.
+pub(super) fn tell_incomplete(snapshot: &Snapshot) {
+    let things = counted(snapshot.record.problem_count, "thing");
+    output::note(&format!(
+        "  It is INCOMPLETE: {things} missing or not as the phone's own list says. It will not stand for the phone while a complete one exists; the next backup asks for everything."
+    ));
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::phone::{job, muxer, one};
+use super::phone_keys::beside;
 use super::remembered;
 use crate::apple;
 use crate::cli::args::PhonePassword;
@@ -116,7 +117,7 @@ fn run(
     wanted: Change<'_>,
 ) -> Result<u8, Failure> {
     let mut opened = context.write()?;
-    let kept = change(&mut opened, &mut phone, wanted, &context.progress)?;
+    let kept = change(&mut opened, &mut phone, wanted, beside(context)?, &context.progress)?;
     context.progress.clear();
     let udid = phone.attached().udid.clone();
     let name = values.name.unwrap_or_else(|| udid.clone());

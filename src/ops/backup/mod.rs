@@ -7,7 +7,7 @@
 mod finish;
 mod waits;
 
-pub use finish::{Finished, Waiting, finish_waiting, waiting};
+pub use finish::{Finished, Interrupted, Waiting, finish_waiting, interrupted, waiting};
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -265,7 +265,8 @@ impl Run<'_> {
         }
         let is_wifi = phone.attached().connection == Connection::Network;
         let _heartbeat = if is_wifi { Some(Heartbeat::start(phone)?) } else { None };
-        let begun = begin(self.repository, self.snapshots, &udid, self.options.restart, observer)?;
+        let (restart, place) = (self.options.restart, &self.keys.spool);
+        let begun = begin(self.repository, self.snapshots, &udid, restart, place, observer)?;
         if begun.is_resumed {
             observer.remark(&format!(
                 "going on with the backup that was interrupted; {} bytes of it are here already",
