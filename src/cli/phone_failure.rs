@@ -128,7 +128,7 @@ impl From<ReopenError> for Failure {
 fn of_spool(error: &SpoolError) -> Failure {
     let exit = if error.is_full() { code::NO_SPACE } else { code::FAILED };
     Failure::of(exit, error).next(
-        "nothing already saved is affected; is the drive of the spool connected and writable? What waits there is kept for the next run; `russet backup --restart` gives it up and asks the iPhone again. `--spool DIR` names another folder for new backups",
+        "nothing already saved is affected; is the drive of the spool connected and writable? What waits there is kept for the next run; `russet backup --restart` gives it up and asks the iPhone again. if its folder was moved, `--spool DIR` names the one it lies in now",
     )
 }
 
@@ -143,6 +143,9 @@ impl From<TakeError> for Failure {
             .next("free some space on it (`russet forget`, then `russet prune`), and run the same command: it goes on where it stopped"),
             TakeError::Locked(_) => Self::of(code::PHONE_PASSWORD, &error).next(WAITS),
             TakeError::Host(HostError::Spool(ref error)) => of_spool(error),
+            TakeError::Host(HostError::ListLost(_)) => Self::of(code::FAILED, &error).next(
+                "nothing already saved is affected; is the drive of the spool sound? `russet backup` asks the iPhone for everything since the last snapshot again",
+            ),
             TakeError::Host(error) | TakeError::Finish(FinishError::Host(error)) => error.into(),
             TakeError::Finish(FinishError::Build(BuildError::Session(error))) => error.into(),
             TakeError::Stopped => Self::new(

@@ -225,13 +225,13 @@ fn missing(repository: &Repository, snapshot: &Snapshot) -> Result<(usize, Vec<S
 pub fn safety_backup(
     opened: &mut Opened,
     job: Job<'_>,
-    spool_dir: PathBuf,
+    beside: PathBuf,
     observer: &dyn Observer,
 ) -> Result<BackedUp, SafetyError> {
     let options = BackupOptions { tags: vec![SAFETY_TAG.to_owned()], ..BackupOptions::default() };
     // A safety snapshot is never refused for want of a password: as the phone encrypted it, it restores as well.
     let nobody = |_: Asked<'_>| Answer::Nobody;
-    let keys = PhoneKeys::new(Passwords::default(), &nobody, Unopened::Store, spool_dir);
+    let keys = PhoneKeys::new(Passwords::default(), &nobody, Unopened::Store, beside);
     let mut made = backup(opened, vec![job], &options, &keys, observer, &|| false)?;
     match made.pop() {
         Some(Ok(made)) if made.snapshot.is_good() => Ok(made),

@@ -88,9 +88,11 @@ pub(super) fn arrange(
     };
     let mut arranging = Arranging::new(draft.tree().item_count(), items, &fresh, &mark);
     let read = each_row(draft, session, &mut |row| arranging.row(row));
+    let has_list = matches!(draft.tree().get(b"Manifest.db"), Some(Found::File(_)));
     let (rows, lack) = match read {
         Ok(()) => (RowsRead::All, None),
-        Err(_) if is_encrypted => (RowsRead::No, None),
+        // Nobody can read it without the password, but it must be there.
+        Err(_) if is_encrypted && has_list => (RowsRead::No, None),
         Err(why) => (RowsRead::No, Some(Problem { path: "Manifest.db".to_owned(), why })),
     };
     let arranged = arranging.finish(rows);

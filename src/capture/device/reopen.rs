@@ -92,5 +92,8 @@ pub fn reopen<'s, 'r>(
         has_root: times.contains_key(&b""[..]),
     };
     let taken = arrange(host.draft()?, session, &layout, true, opened.lost)?;
+    for problem in &taken.problems {
+        observer.problem(&problem.path, &problem.why);
+    }
     Ok(Some(Taken { kept_count, ..taken }))
 }

@@ -16,12 +16,13 @@ use crate::cli::progress::OfPhone;
 use crate::cli::{output, stop};
 use crate::observe::{Observer, Prompt};
 use crate::ops::backup::{
-    BackedUp, BackupOptions, Finished, Job, backup as back_up, finish_waiting, stop_of,
+    BackedUp, BackupError, BackupOptions, Finished, Job, backup as back_up, finish_waiting, stop_of,
 };
 use crate::ops::phones::{
     Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, matches,
     pair as ask_to_trust, same_udid,
 };
+use crate::snapshot::Snapshot;
 
 /// How long a person may take to tap Trust.
 const TRUST_TIME: Duration = Duration::from_secs(120);
@@ -345,13 +346,26 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let observer = &context.progress;
     let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked)?;
     context.progress.clear();
-    let mut is_made = false;
+    let exit = tell_done(context, &names, done, several)?;
+    worst = worse(worst, exit);
+    if worst == 0 && by_cable && !names.is_empty() && !context.json() {
+        let phones = if several { "phones" } else { "phone" };
+        output::line(&format!("  You can unplug the {phones}."))?;
+    }
+    Ok(worst)
+}
+
+/// Tells what became of each phone's backup. Of `several` one that failed does not hide the others.
+fn tell_done(
+    context: &Context,
+    names: &[String],
+    done: Vec<Result<BackedUp, BackupError>>,
+    several: bool,
+) -> Result<u8, Failure> {
+    let mut worst = 0;
     for (name, result) in names.iter().zip(done) {
         match result {
-            Ok(made) => {
-                is_made = true;
-                worst = worse(worst, tell_made(context, &made)?);
-            }
+            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
             Err(error) if several => {
                 let failure = Failure::from(error);
                 tell_failure(context, name, &failure)?;
@@ -359,13 +373,6 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
             }
             Err(error) => return Err(error.into()),
         }
-    }
-    if is_made && by_cable && worst == 0 && !context.json() {
-        output::line(if several {
-            "  You can unplug the phones."
-        } else {
-            "  You can unplug the phone."
-        })?;
     }
     Ok(worst)
 }
@@ -418,7 +425,7 @@ pub(super) fn tell_waiting(
     }
     for (udid, result) in waiting {
         match result {
-            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
+            Ok(made) => worst = worse(worst, tell_snapshot(context, &made)?),
             Err(error) => {
                 let failure = Failure::from(error);
                 tell_failure(context, &udid, &failure)?;
@@ -452,7 +459,16 @@ fn tell_failure(context: &Context, name: &str, failure: &Failure) -> Result<(), 
     Ok(())
 }
 
+/// Tells of a snapshot that was just made with a phone.
 fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
+    let exit = tell_snapshot(context, made)?;
+    if exit == 0 && !context.json() {
+        output::line("  You can unplug the phone.")?;
+    }
+    Ok(exit)
+}
+
+fn tell_snapshot(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
     let (snapshot, written) = (&made.snapshot, &made.written);
     let record = &snapshot.record;
     let exit = if snapshot.is_good() { 0 } else { code::INCOMPLETE };
@@ -484,10 +500,15 @@ fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
         bytes(written.stored_len),
     ))?;
     if exit != 0 {
-        let things = counted(record.problem_count, "thing");
-        output::note(&format!(
-            "  It is INCOMPLETE: {things} missing or not as the phone's own list says. It will not stand for the phone while a complete one exists; the next backup asks for everything."
-        ));
+        tell_incomplete(snapshot);
     }
     Ok(exit)
+}
+
+/// What an incomplete snapshot is worth.
+pub(super) fn tell_incomplete(snapshot: &Snapshot) {
+    let things = counted(snapshot.record.problem_count, "thing");
+    output::note(&format!(
+        "  It is INCOMPLETE: {things} missing or not as the phone's own list says. It will not stand for the phone while a complete one exists; the next backup asks for everything."
+    ));
 }

@@ -7,7 +7,7 @@
 mod finish;
 mod waits;
 
-pub use finish::{Finished, Waiting, finish_waiting, waiting};
+pub use finish::{Finished, Interrupted, Waiting, finish_waiting, interrupted, waiting};
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -272,7 +272,8 @@ impl Run<'_> {
         for remark in &pieces.remarks {
             observer.remark(&format!("{remark}: {}", remark.error));
         }
-        let begun = begin(self.repository, self.snapshots, &udid, self.options.restart, observer)?;
+        let (restart, place) = (self.options.restart, &self.keys.spool);
+        let begun = begin(self.repository, self.snapshots, &udid, restart, place, observer)?;
         if begun.is_resumed {
             observer.remark(&format!(
                 "going on with the backup that was interrupted; {} bytes of it are here already",

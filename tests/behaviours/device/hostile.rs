@@ -10,6 +10,7 @@ use std::sync::Arc;
 use plist::{Dictionary, Uid, Value};
 use russet::capture::device::begin::begin;
 use russet::capture::device::host::HostError;
+use russet::capture::device::spool::SpoolPlace;
 use russet::capture::device::take::{TakeError, Wish, complete, take};
 use russet::capture::device::{Link, record};
 use russet::observe::Collecting;
@@ -270,7 +271,8 @@ fn converse(repository: &Repository, says: Says) -> bool {
     let observer = Collecting::default();
     let cuts = repository.config(Purpose::Write).unwrap().cut.clone();
     let cuts = Cuts::new(&cuts, repository.id_keys().cut_seed()).unwrap();
-    let begun = begin(repository, &[], UDID, false, &observer).unwrap();
+    let place = SpoolPlace::beside(std::env::temp_dir());
+    let begun = begin(repository, &[], UDID, false, &place, &observer).unwrap();
     let mut link = Link::open(Phone(Cursor::new(says.bytes))).unwrap();
     let device = Device::default();
     let wish = Wish {
@@ -302,7 +304,7 @@ fn look(repository: &Repository) {
     let (drafts, odd_count) = record::all(repository);
     assert_eq!(odd_count, 0);
     for found in &drafts {
-        let draft = record::load(repository, &found.record).unwrap();
+        let draft = record::read(repository, &found.record).unwrap();
         for (path, _) in draft.tree().all() {
             let parts: Vec<_> = path.split(|byte| *byte == b'/').collect();
             let is_odd = |part: &&[u8]| matches!(*part, b"" | b"." | b"..") || part.contains(&0);
