@@ -84,9 +84,18 @@ pub fn computer(now: jiff::Timestamp, system: &str) -> Vec<Check> {
     vec![Check::new("program", Health::Good, version), clock]
 }
 
-/// The way to phones, and each phone that is connected.
+/// A phone that is connected and encrypts its backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encrypting {
+    /// Its UDID.
+    pub udid: String,
+    /// What its owner calls it.
+    name: String,
+}
+
+/// The way to phones, and each phone that is connected; with those whose password matters.
 #[must_use]
-pub fn phones(muxer: &Muxer) -> Vec<Check> {
+pub fn phones(muxer: &Muxer) -> (Vec<Check>, Vec<Encrypting>) {
     let attached = match muxer.list() {
         Ok(attached) => attached,
         Err(error) => {
@@ -103,28 +112,57 @@ pub fn phones(muxer: &Muxer) -> Vec<Check> {
                 }
                 _ => "is USBMUXD_SOCKET_ADDRESS set to another place?",
             };
-            return vec![Check::new("mux daemon", Health::Bad, error.to_string()).next(next)];
+            let check = Check::new("mux daemon", Health::Bad, error.to_string()).next(next);
+            return (vec![check], Vec::new());
         }
     };
     let mut checks = vec![Check::new("mux daemon", Health::Good, "answers")];
     if attached.is_empty() {
-        let none = Check::new("phones", Health::Bad, "none is connected");
-        checks.push(none.next(
-            "unlock the iPhone and plug it in; if it only charges, try another cable (some carry power alone) and another port",
-        ));
+        checks.push(none_is_told(is_on_usb(Path::new("/sys/bus/usb/devices"))));
     }
+    let mut encrypting = Vec::new();
     for phone in &attached {
-        checks.extend(one_phone(muxer, phone));
+        checks.extend(one_phone(muxer, phone, &mut encrypting));
     }
-    checks
+    (checks, encrypting)
 }
 
-fn one_phone(muxer: &Muxer, attached: &Attached) -> Vec<Check> {
+fn none_is_told(is_on_usb: bool) -> Check {
+    if is_on_usb {
+        let found = "one is plugged in, and the mux daemon does not tell it";
+        return Check::new("phones", Health::Bad, found).next(
+            "unlock it and plug it in again; if that does not help, `sudo systemctl restart usbmuxd`; a container or WSL must be given the USB device",
+        );
+    }
+    Check::new("phones", Health::Bad, "none is connected").next(
+        "unlock the iPhone and plug it in; if it only charges, try another cable (some carry power alone) and another port",
+    )
+}
+
+/// Whether an iPhone, iPad or iPod is on the USB bus, where Linux tells that: Apple's number, and theirs.
+fn is_on_usb(devices: &Path) -> bool {
+    let begins = |device: &Path, file: &str, with: &str| {
+        fs::read_to_string(device.join(file)).is_ok_and(|text| text.starts_with(with))
+    };
+    let devices = fs::read_dir(devices).into_iter().flatten().flatten();
+    devices.map(|device| device.path()).any(|device| {
+        let is_theirs = |with| begins(&device, "idProduct", with);
+        begins(&device, "idVendor", "05ac") && (is_theirs("129") || is_theirs("12a"))
+    })
+}
+
+fn one_phone(muxer: &Muxer, attached: &Attached, encrypting: &mut Vec<Encrypting>) -> Vec<Check> {
     let values = Phone::connect(muxer, attached).and_then(|mut phone| phone.values());
     let name = values.as_ref().ok().and_then(|values| values.name.clone());
     let name = name.unwrap_or_else(|| attached.udid.clone());
     let mut checks = match values {
-        Ok(values) => of_values(&values, attached.connection),
+        Ok(values) => {
+            if values.will_encrypt == Some(true) {
+                let udid = values.udid.clone().unwrap_or_else(|| attached.udid.clone());
+                encrypting.push(Encrypting { udid, name: name.clone() });
+            }
+            of_values(&values, attached.connection)
+        }
         Err(error) => {
             let next = match error {
                 ConnectError::NotPaired
@@ -157,6 +195,12 @@ fn of_values(values: &Values, connection: Connection) -> Vec<Check> {
         vec![Check::new("trust", Health::Good, format!("trusts this computer, {how}"))];
     let version = values.product_version.as_deref().unwrap_or("unknown");
     checks.push(Check::new("iOS", Health::Good, version));
+    if values.is_locked == Some(true) {
+        let check = Check::new("lock", Health::Worth, "the phone is locked");
+        checks.push(
+            check.next("unlock it before a backup begins, and enter its passcode when it asks"),
+        );
+    }
     if let Some(percent) = values.battery_percent {
         let low = percent < BATTERY_PERCENT_MIN && values.is_charging != Some(true);
         let check = Check::new(
@@ -183,6 +227,29 @@ fn of_values(values: &Values, connection: Connection) -> Vec<Check> {
         )
     });
     checks
+}
+
+/// Whether the password that a phone's newest snapshot wants is kept; `newest` is its short id, and that.
+#[must_use]
+pub fn password(phone: &Encrypting, newest: Option<(String, bool)>) -> Check {
+    let mut check = match newest {
+        Some((_, true)) => Check::new(
+            "its password",
+            Health::Good,
+            "the one of its newest snapshot is kept in the repository",
+        ),
+        Some((id, false)) => Check::new(
+            "its password",
+            Health::Worth,
+            "the one of its newest snapshot is not kept: without it no iPhone takes that back",
+        )
+        .next(&format!(
+            "know it in twenty years, or have it kept: `russet phone-password remember {id}`"
+        )),
+        None => skipped("its password", "there is no encrypted snapshot of it yet"),
+    };
+    check.about = Some(phone.name.clone());
+    check
 }
 
 /// The drive of a repository, before it is opened.
@@ -284,6 +351,36 @@ mod tests {
         let there = drive(folder.path());
         assert!(there.iter().all(|check| check.health != Health::Bad), "{there:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_phone_on_the_bus_that_the_daemon_does_not_tell_is_not_called_missing() {
+        let bus = tempfile::tempdir().unwrap();
+        let plug = |name: &str, vendor: &str, product: &str| {
+            let device = bus.path().join(name);
+            fs::create_dir(&device).unwrap();
+            fs::write(device.join("idVendor"), format!("{vendor}\n")).unwrap();
+            fs::write(device.join("idProduct"), format!("{product}\n")).unwrap();
+        };
+        assert!(!is_on_usb(&bus.path().join("no such bus")));
+        plug("usb1", "1d6b", "0002");
+        plug("1-1", "05ac", "024f");
+        assert!(!is_on_usb(bus.path()), "that is a keyboard");
+        plug("1-2", "05ac", "12a8");
+        assert!(is_on_usb(bus.path()));
+        assert!(none_is_told(true).next.contains("systemctl restart usbmuxd"));
+        assert!(none_is_told(false).next.contains("another cable"));
+    }
+
+    #[test]
+    fn a_locked_phone_is_worth_a_word() {
+        let locked = Values { is_locked: Some(true), ..Values::default() };
+        let health = |values| {
+            let checks = of_values(values, Connection::Usb);
+            checks.into_iter().find(|check| check.what == "lock").map(|check| check.health)
+        };
+        assert_eq!(health(&locked), Some(Health::Worth));
+        assert_eq!(health(&Values::default()), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod awake;
 mod cuts;
+mod doctor;
 mod errors;
 mod hostile;
 mod images;
