@@ -11,7 +11,6 @@ use crate::cli::failure::{Failure, code};
 use crate::cli::format::plain;
 use crate::cli::{output, settings};
 use crate::ops::doctor::{self, Check, Health};
-use crate::snapshot::record;
 
 pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
     let mut checks = doctor::computer(
@@ -25,7 +24,7 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
             let is_there = drive.first().is_some_and(|check| check.health == Health::Good);
             checks.extend(drive);
             if is_there {
-                checks.push(repository(context));
+                checks.extend(repository(context));
             }
         }
         Err(_) => checks.push(doctor::skipped(
@@ -58,7 +57,7 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
 }
 
 /// Opens it only where that needs no question, or there is somebody to ask.
-fn repository(context: &Context) -> Check {
+fn repository(context: &Context) -> Vec<Check> {
     let given = context.global.password_file.is_some()
         || context.global.password_command.is_some()
         || context.global.recovery_file.is_some()
@@ -67,9 +66,9 @@ fn repository(context: &Context) -> Check {
             .iter()
             .any(|name| settings::variable(name).is_some());
     if !given && !std::io::stdin().is_terminal() {
-        return doctor::skipped("repository", "nobody gave its password");
+        return vec![doctor::skipped("repository", "nobody gave its password")];
     }
-    let opened = context.read().map(|opened| record::all(&opened.repository).0.len() as u64);
+    let opened = context.read().map(|opened| doctor::holdings(&opened.repository));
     doctor::repository(opened.map_err(|failure| failure.what().to_owned()))
 }
 

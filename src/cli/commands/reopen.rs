@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{chosen, phone, phone_keys};
 use crate::cli::args::Reopen;
 use crate::cli::context::Context;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, worse};
 use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::{output, stop};
 use crate::ops::backup::{BackupOptions, finish_waiting};
@@ -52,7 +52,7 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
                 let failure = Failure::from(error);
                 failure.tell_of(&old.short_id(), context.json())?;
                 output::note(&format!("{}: {}", old.short_id(), failure.text()));
-                worst = failure.code();
+                worst = worse(worst, failure.code());
             }
         }
     }
