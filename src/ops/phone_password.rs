@@ -139,7 +139,7 @@ pub fn change(
     let is_rewrapped = is_rewrapped?;
     drop(session);
     let settled = is_in_force(phone, change.encrypts());
-    let new = change.new().filter(|_| settled.is_ok() && is_rewrapped && remembers);
+    let new = change.new_password().filter(|_| settled.is_ok() && is_rewrapped && remembers);
     let is_kept = new.is_some_and(|new| keep(&opened.repository, &udid, new, observer));
     opened.remember(observer);
     settled?;

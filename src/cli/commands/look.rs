@@ -60,26 +60,29 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
         output::note(&format!("There is no snapshot{}.", plain(&what)));
         return Ok(0);
     }
+    let closed_count = shown.iter().filter(|snapshot| is_closed(snapshot)).count() as u64;
+    for line in table(&shown).lines() {
+        output::line(line.trim_end())?;
+    }
+    if closed_count > 0 {
+        context.progress.remark(&format!(
+            "{} kept as the phone encrypted them, each change whole: `russet reopen` opens them, with the iPhone backup password of their day",
+            counted(closed_count, "snapshot")
+        ));
+    }
+    Ok(0)
+}
+
+fn table(shown: &[&Snapshot]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header([
-        "id",
-        "date",
-        "phone",
-        "iOS",
-        "files",
-        "size",
-        "new",
-        "Apple's encryption",
-        "tags",
-        "",
-    ]);
+    let header = "id,date,phone,iOS,files,size,new,Apple's encryption,tags,";
+    table.set_header(header.split(','));
     for at in [4, 5, 6] {
         if let Some(column) = table.column_mut(at) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let closed_count = shown.iter().filter(|snapshot| is_closed(snapshot)).count() as u64;
     for snapshot in shown {
         let record = &snapshot.record;
         let mut tags: Vec<String> = snapshot.state.tags.iter().map(|t| plain(t)).collect();
@@ -104,16 +107,7 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
             marks(&[verdict, snapshot.state.note.as_deref().unwrap_or("")]),
         ]);
     }
-    for line in table.lines() {
-        output::line(line.trim_end())?;
-    }
-    if closed_count > 0 {
-        context.progress.remark(&format!(
-            "{} kept as the phone encrypted them, each change whole: `russet reopen` opens them, with the iPhone backup password of their day",
-            counted(closed_count, "snapshot")
-        ));
-    }
-    Ok(0)
+    table
 }
 
 /// What Apple's encryption of a backup is to us, in words: nothing where nobody could tell.

@@ -17,7 +17,7 @@ use crate::cli::progress::OfPhone;
 use crate::cli::{output, stop};
 use crate::observe::{Observer, Prompt};
 use crate::ops::backup::{
-    BackedUp, BackupOptions, Finished, Job, backup as back_up, finish_waiting, stop_of,
+    BackedUp, BackupError, BackupOptions, Finished, Job, backup as back_up, finish_waiting, stop_of,
 };
 use crate::ops::phones::{
     Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, matches,
@@ -317,29 +317,11 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
         note: args.note,
         pin: args.pin,
     };
-    // The phones are asked first: nobody types a password for a phone that does not trust this computer.
-    let mut worst = 0;
-    let mut jobs = Vec::new();
-    let mut names = Vec::new();
     let several = seen.len() > 1;
     let by_cable = seen.iter().any(|phone| phone.attached.connection == Connection::Usb);
     let observers: Vec<OfPhone<'_>> =
         seen.iter().map(|phone| OfPhone::new(&context.progress, phone.shown())).collect();
-    for (phone, own) in seen.into_iter().zip(&observers) {
-        let name = phone.shown();
-        let observer: &dyn Observer = if several { own } else { &context.progress };
-        match job(context, &muxer, phone, observer) {
-            Ok(job) => {
-                jobs.push(job);
-                names.push(name);
-            }
-            Err(failure) if several => {
-                tell_failure(context, &name, &failure)?;
-                worst = worse(worst, failure.code());
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
+    let (jobs, names, mut worst) = jobs(context, &muxer, seen, &observers)?;
     if jobs.is_empty() {
         return Ok(worst);
     }
@@ -360,13 +342,53 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let observer = &context.progress;
     let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked)?;
     context.progress.clear();
-    let mut is_made = false;
+    worst = worse(worst, tell_all(context, &names, done, several)?);
+    if worst == 0 && by_cable && !context.json() {
+        let phones = if several { "phones" } else { "phone" };
+        output::line(&format!("  You can unplug the {phones}."))?;
+    }
+    Ok(worst)
+}
+
+/// A session with each phone, and their names; what failed of several is told. The phones are asked first: nobody types a password for
+/// a phone that does not trust this computer.
+fn jobs<'a>(
+    context: &'a Context,
+    muxer: &Muxer,
+    seen: Vec<Seen>,
+    observers: &'a [OfPhone<'a>],
+) -> Result<(Vec<Job<'a>>, Vec<String>, u8), Failure> {
+    let several = seen.len() > 1;
+    let (mut jobs, mut names, mut worst) = (Vec::new(), Vec::new(), 0);
+    for (phone, own) in seen.into_iter().zip(observers) {
+        let name = phone.shown();
+        let observer: &dyn Observer = if several { own } else { &context.progress };
+        match job(context, muxer, phone, observer) {
+            Ok(job) => {
+                jobs.push(job);
+                names.push(name);
+            }
+            Err(failure) if several => {
+                tell_failure(context, &name, &failure)?;
+                worst = worse(worst, failure.code());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok((jobs, names, worst))
+}
+
+/// Tells what came of each phone. One that fails alone is the command's own failure.
+fn tell_all(
+    context: &Context,
+    names: &[String],
+    done: Vec<Result<BackedUp, BackupError>>,
+    several: bool,
+) -> Result<u8, Failure> {
+    let mut worst = 0;
     for (name, result) in names.iter().zip(done) {
         match result {
-            Ok(made) => {
-                is_made = true;
-                worst = worse(worst, tell_made(context, &made)?);
-            }
+            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
             Err(error) if several => {
                 let failure = Failure::from(error);
                 tell_failure(context, name, &failure)?;
@@ -374,13 +396,6 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
             }
             Err(error) => return Err(error.into()),
         }
-    }
-    if is_made && by_cable && worst == 0 && !context.json() {
-        output::line(if several {
-            "  You can unplug the phones."
-        } else {
-            "  You can unplug the phone."
-        })?;
     }
     Ok(worst)
 }
