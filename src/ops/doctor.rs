@@ -8,7 +8,13 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
+use russet_store::repository::Repository;
+
+use super::backup::waiting;
 use super::phones::{Attached, ConnectError, Connection, Muxer, Phone, Values};
+use super::reopen::is_closed;
+use crate::observe::size;
+use crate::snapshot::record;
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +67,10 @@ const SYSTEM: &str = if cfg!(target_os = "linux") {
 /// This was written in 2026: a clock that shows an earlier year is wrong.
 const YEAR_MIN: i16 = 2026;
 /// Apple's agent wants room to prepare a backup.
-const PHONE_FREE_LEN_MIN: u64 = 1 << 30;
+const PHONE_FREE_LEN_MIN: u64 = 1_000_000_000;
 const BATTERY_PERCENT_MIN: u64 = 20;
 /// Below this a weekly backup of a phone in use may not fit.
-const DRIVE_FREE_LEN_MIN: u64 = 10 << 30;
+const DRIVE_FREE_LEN_MIN: u64 = 10_000_000_000;
 
 /// The program, the system and its clock.
 #[must_use]
@@ -211,12 +217,11 @@ fn of_values(values: &Values, connection: Connection) -> Vec<Check> {
         checks.push(if low { check.next("let it charge while it is backed up") } else { check });
     }
     if let Some(len) = values.free_data_len {
-        let gib = len >> 30;
         checks.push(if len < PHONE_FREE_LEN_MIN {
-            Check::new("room on the phone", Health::Worth, "less than 1 GB")
+            Check::new("room on the phone", Health::Worth, size(len))
                 .next("free some space on the iPhone: it needs room to prepare a backup")
         } else {
-            Check::new("room on the phone", Health::Good, format!("{gib} GiB"))
+            Check::new("room on the phone", Health::Good, size(len))
         });
     }
     checks.push(if values.will_encrypt == Some(true) {
@@ -282,12 +287,11 @@ fn drive_checks(location: &Path) -> Vec<Check> {
         ),
     });
     if let Ok(Some(len)) = free_len(location) {
-        let gib = len >> 30;
         checks.push(if len < DRIVE_FREE_LEN_MIN {
-            Check::new("room on the drive", Health::Worth, format!("{gib} GiB"))
+            Check::new("room on the drive", Health::Worth, size(len))
                 .next("forget old snapshots and prune, or think of a larger drive")
         } else {
-            Check::new("room on the drive", Health::Good, format!("{gib} GiB"))
+            Check::new("room on the drive", Health::Good, size(len))
         });
     }
     checks
@@ -319,13 +323,52 @@ pub fn skipped(what: &'static str, why: &str) -> Check {
 
 /// That a repository opened, or why not.
 #[must_use]
-pub fn repository(outcome: Result<u64, String>) -> Check {
-    match outcome {
-        Ok(count) => {
-            Check::new("repository", Health::Good, format!("opens, and holds {count} snapshots"))
+pub fn repository(outcome: Result<Holdings, String>) -> Vec<Check> {
+    let held = match outcome {
+        Ok(held) => held,
+        Err(error) => {
+            return vec![Check::new("repository", Health::Bad, error).next(
+                "`russet verify` names what is damaged; the recovery key opens it when the password is lost",
+            )];
         }
-        Err(error) => Check::new("repository", Health::Bad, error)
-            .next("`russet verify` names what is damaged; the recovery key opens it when the password is lost"),
+    };
+    let found = format!("opens, and holds {} snapshots", held.snapshot_count);
+    let mut checks = vec![Check::new("repository", Health::Good, found)];
+    if held.waiting_count > 0 {
+        let found =
+            format!("{} that an iPhone has finished are no snapshots yet", held.waiting_count);
+        checks.push(Check::new("waiting backups", Health::Worth, found).next(
+            "`russet reopen --phone-password-file FILE`, or the next `russet backup`, makes the snapshots, without the iPhone",
+        ));
+    }
+    if held.closed_count > 0 {
+        let found = format!("{} are kept as an iPhone encrypted them", held.closed_count);
+        checks.push(Check::new("closed snapshots", Health::Worth, found).next(
+            "`russet reopen --phone-password-file FILE` opens them; then only what changed takes room",
+        ));
+    }
+    checks
+}
+
+/// What is in a repository, in counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holdings {
+    /// Snapshots.
+    pub snapshot_count: u64,
+    /// Backups that wait for their iPhone backup password.
+    pub waiting_count: u64,
+    /// Snapshots that are kept as an iPhone encrypted them.
+    pub closed_count: u64,
+}
+
+/// Counts what is in a repository.
+#[must_use]
+pub fn holdings(repository: &Repository) -> Holdings {
+    let (snapshots, _) = record::all(repository);
+    Holdings {
+        snapshot_count: snapshots.len() as u64,
+        waiting_count: waiting(repository).len() as u64,
+        closed_count: snapshots.iter().filter(|snapshot| is_closed(snapshot)).count() as u64,
     }
 }
 

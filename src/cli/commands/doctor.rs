@@ -74,10 +74,10 @@ fn repository(context: &Context, encrypting: &[Encrypting]) -> Vec<Check> {
     }
     let opened = match context.read() {
         Ok(opened) => opened,
-        Err(failure) => return vec![doctor::repository(Err(failure.what().to_owned()))],
+        Err(failure) => return doctor::repository(Err(failure.what().to_owned())),
     };
     let (snapshots, _) = record::all(&opened.repository);
-    let mut checks = vec![doctor::repository(Ok(snapshots.len() as u64))];
+    let mut checks = doctor::repository(Ok(doctor::holdings(&opened.repository)));
     for phone in encrypting {
         let of_it = snapshots.iter().filter(|s| same_udid(&s.record.udid, &phone.udid));
         let newest = of_it.max_by_key(|s| s.record.backup_time);

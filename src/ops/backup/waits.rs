@@ -12,12 +12,10 @@ use crate::capture::device::begin::Begun;
 use crate::capture::device::connect::{Values, same_udid};
 use crate::capture::device::space::room_of;
 use crate::capture::device::spool::{Spool, SpoolError, SpoolRecord};
-use crate::observe::Observer;
+use crate::observe::{Observer, size};
 use crate::ops::phone_keys::{Unopened, day};
 use crate::ops::rows::draft_manifest;
 use crate::snapshot::Snapshot;
-
-pub(super) const MB: u64 = 1_000_000;
 
 impl Run<'_> {
     /// What an encrypted phone sends waits for its keys, if something may open it.
@@ -58,7 +56,8 @@ impl Run<'_> {
                 let (spool, cut_len) = Spool::resume(record, &self.keys.spool, ambient)?;
                 if cut_len > 0 {
                     observer.remark(&format!(
-                        "{cut_len} bytes that were not yet safe when the last backup was interrupted are asked for again"
+                        "{} that were not yet safe when the last backup was interrupted are asked for again",
+                        size(cut_len)
                     ));
                 }
                 Some(spool)
@@ -149,10 +148,10 @@ impl Run<'_> {
             return Err(BackupError::SpoolTooSmall { need_len, free_len, dir });
         }
         observer.remark(&format!(
-            "the iPhone holds about {} MB, and {} has {} MB free: what it sends may not fit",
-            need_len / MB,
+            "the iPhone holds about {}, and {} has {} free: what it sends may not fit",
+            size(need_len),
             dir.display(),
-            free_len / MB,
+            size(free_len),
         ));
         Ok(())
     }

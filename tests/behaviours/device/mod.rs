@@ -18,6 +18,8 @@ mod saying;
 mod several;
 mod symptoms;
 mod truth;
+#[cfg(target_os = "linux")]
+mod typed;
 mod weeks;
 
 use std::fs;
