@@ -5,11 +5,12 @@ use serde_json::json;
 use super::{chosen, phone, phone_keys};
 use crate::cli::args::Reopen;
 use crate::cli::context::Context;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, code, worse};
 use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::{output, stop};
 use crate::ops::backup::{BackupOptions, finish_waiting};
 use crate::ops::reopen::{Reopened, is_closed, prunable_len, reopen as open_again};
+use crate::snapshot::record::Verdict;
 use crate::snapshot::{Snapshot, record};
 
 /// What a prune leaves unless it is told otherwise.
@@ -46,6 +47,9 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         match result {
             Ok(outcome) => {
                 opened_count += u64::from(matches!(outcome, Reopened::New { .. }));
+                if is_damaged(old, &outcome) {
+                    worst = worse(worst, code::INCOMPLETE);
+                }
                 tell(context, old, &outcome)?;
             }
             Err(error) => {
@@ -72,6 +76,12 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     Ok(worst)
 }
 
+/// Whether opening it showed that it is not whole.
+fn is_damaged(old: &Snapshot, outcome: &Reopened) -> bool {
+    let is_incomplete = |snapshot: &Snapshot| snapshot.record.verdict == Verdict::Incomplete;
+    matches!(outcome, Reopened::New { snapshot, .. } if is_incomplete(snapshot) && !is_incomplete(old))
+}
+
 fn tell(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<(), Failure> {
     let date = old.record.backup_time;
     match outcome {
@@ -94,7 +104,8 @@ fn tell(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<(), Fai
             }),
         ),
         Reopened::New { snapshot, .. } => output::line(&format!(
-            "✓ Snapshot {} of {}, {}: {} opened; it takes the place of {}",
+            "{} Snapshot {} of {}, {}: {} opened; it takes the place of {}",
+            if is_damaged(old, outcome) { "!" } else { "✓" },
             snapshot.short_id(),
             plain(snapshot.device_name()),
             moment(date),
