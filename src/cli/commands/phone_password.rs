@@ -25,9 +25,8 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
         PhonePassword::Remember { snapshot, phone_password_file } => {
             remembered::remember(context, snapshot, phone_password_file.as_deref())
         }
-        PhonePassword::Forget { snapshot, all: _ } => {
-            remembered::forget(context, snapshot.as_deref())
-        }
+        PhonePassword::Forget { lost: true, .. } => remembered::give_up_lost(context),
+        PhonePassword::Forget { snapshot, .. } => remembered::forget(context, snapshot.as_deref()),
         PhonePassword::Status { device } => status(context, device.as_deref()),
         PhonePassword::Enable { device, new_password_file } => {
             let met = meet(context, device.as_deref(), "enable", true)?;
