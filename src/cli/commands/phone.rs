@@ -307,6 +307,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let mut jobs = Vec::new();
     let mut names = Vec::new();
     let several = seen.len() > 1;
+    let by_cable = seen.iter().any(|phone| phone.attached.connection == Connection::Usb);
     let observers: Vec<OfPhone<'_>> =
         seen.iter().map(|phone| OfPhone::new(&context.progress, phone.shown())).collect();
     for (phone, own) in seen.into_iter().zip(&observers) {
@@ -344,9 +345,13 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let observer = &context.progress;
     let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked)?;
     context.progress.clear();
+    let mut is_made = false;
     for (name, result) in names.iter().zip(done) {
         match result {
-            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
+            Ok(made) => {
+                is_made = true;
+                worst = worse(worst, tell_made(context, &made)?);
+            }
             Err(error) if several => {
                 let failure = Failure::from(error);
                 tell_failure(context, name, &failure)?;
@@ -354,6 +359,13 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
             }
             Err(error) => return Err(error.into()),
         }
+    }
+    if is_made && by_cable && worst == 0 && !context.json() {
+        output::line(if several {
+            "  You can unplug the phones."
+        } else {
+            "  You can unplug the phone."
+        })?;
     }
     Ok(worst)
 }
@@ -471,9 +483,7 @@ fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
         bytes(written.new_len),
         bytes(written.stored_len),
     ))?;
-    if exit == 0 {
-        output::line("  You can unplug the phone.")?;
-    } else {
+    if exit != 0 {
         let things = counted(record.problem_count, "thing");
         output::note(&format!(
             "  It is INCOMPLETE: {things} missing or not as the phone's own list says. It will not stand for the phone while a complete one exists; the next backup asks for everything."

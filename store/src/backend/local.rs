@@ -303,7 +303,14 @@ impl Backend for LocalBackend {
         let folder = self.make_folders(name)?;
         let path = self.path(name);
         if !self.is_there(&path, name, bytes)? {
-            let temporary = self.write_temporary(&folder, name, bytes)?;
+            let temporary = match self.write_temporary(&folder, name, bytes) {
+                // It was empty, and another thread removed it a moment ago.
+                Err(BackendError::NotFound { .. }) => {
+                    self.make_folders(name)?;
+                    self.write_temporary(&folder, name, bytes)?
+                }
+                written => written?,
+            };
             temporary.rename(&path).map_err(|error| self.fail("rename", name.as_str(), error))?;
         }
         self.mark_unsynced(&folder);
@@ -351,6 +358,10 @@ impl Backend for LocalBackend {
         }
         // Also if it was gone: whoever removed it may not have synced.
         if let Some(folder) = path.parent() {
+            if folder.parent() != Some(&self.root) && folder != self.root {
+                // Nobody misses an empty folder below the repository's own; one that is not empty stays.
+                let _not_empty = fs::remove_dir(folder);
+            }
             self.mark_unsynced(folder);
         }
         Ok(())

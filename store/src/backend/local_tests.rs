@@ -52,6 +52,43 @@ fn leftovers_of_a_dead_writer_are_hidden_and_swept_in_every_folder() {
 }
 
 #[test]
+fn a_folder_goes_with_its_last_file_and_comes_again_with_the_next() {
+    let (_folder, backend) = fresh(TRUSTING);
+    for file in ["drafts/91/1", "drafts/91/2", "log/1"] {
+        backend.put_new(&name(file), b"1").unwrap();
+    }
+    backend.delete(&name("drafts/91/1")).unwrap();
+    assert!(backend.root.join("drafts/91").exists());
+    backend.delete(&name("drafts/91/2")).unwrap();
+    backend.delete(&name("log/1")).unwrap();
+    backend.barrier().unwrap();
+    let children = fs::read_dir(backend.root.join("drafts")).unwrap().count();
+    assert_eq!((children, backend.root.join("log").exists()), (0, true));
+    backend.put_new(&name("drafts/91/3"), b"3").unwrap();
+    backend.barrier().unwrap();
+    assert_eq!(names(&backend), ["drafts/91/3"]);
+}
+
+#[test]
+fn a_folder_that_goes_and_comes_never_loses_a_file() {
+    let (_folder, backend) = fresh(TRUSTING);
+    let [first, second] = ["packs/91/a", "packs/91/b"].map(name);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..300 {
+                backend.put_new(&first, b"a").unwrap();
+                backend.delete(&first).unwrap();
+            }
+        });
+        for _ in 0..300 {
+            backend.put_new(&second, b"b").unwrap();
+            assert_eq!(backend.get(&second, 9).unwrap(), b"b");
+            backend.delete(&second).unwrap();
+        }
+    });
+}
+
+#[test]
 fn the_lock_file_is_neither_listed_nor_counted_as_content() {
     let (_folder, backend) = fresh(TRUSTING);
     let lock = backend.lock_exclusive().unwrap();

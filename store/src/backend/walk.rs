@@ -65,7 +65,12 @@ impl Walk {
         if !dir.is_empty() && is_missing(fs::symlink_metadata(&path).and_then(is_folder))? {
             return Ok(());
         }
-        for entry in fs::read_dir(&path)? {
+        let children = match fs::read_dir(&path) {
+            // Its last file was deleted meanwhile, and it with that.
+            Err(error) if error.kind() == ErrorKind::NotFound && !dir.is_empty() => return Ok(()),
+            children => children?,
+        };
+        for entry in children {
             if self.files.len() > FILE_COUNT_MAX {
                 return Ok(());
             }
