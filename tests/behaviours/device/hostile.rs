@@ -10,6 +10,7 @@ use std::sync::Arc;
 use plist::{Dictionary, Uid, Value};
 use russet::capture::device::begin::begin;
 use russet::capture::device::host::HostError;
+use russet::capture::device::open_files::Unlocked;
 use russet::capture::device::take::{TakeError, Wish, complete, take};
 use russet::capture::device::{Link, record};
 use russet::observe::Collecting;
@@ -285,7 +286,7 @@ fn converse(repository: &Repository, says: Says) -> bool {
     let session = Session::begin(repository, None).unwrap();
     let done = run(&session, &cuts, |feeder| {
         let begun = take(&mut link, &wish, begun, &session, feeder, &observer)?;
-        complete(begun, &|_| Ok(None), &session, feeder, &observer, &|| false)?;
+        complete(begun, &|_| Ok(Unlocked::Kept(None)), &session, feeder, &observer, &|| false)?;
         Ok::<_, BackupError>(())
     });
     match done {
