@@ -5,7 +5,7 @@
 
 CARGO := scripts/cargo.sh
 
-.PHONY: help demo test interop interop-device soak bench fuzz check fmt clippy doc deny setup fetch
+.PHONY: help demo test interop interop-device soak bench fuzz windows check fmt clippy doc deny setup fetch
 
 help:
 	@echo "make demo     four weeks of a scripted iPhone: backed up, listed, verified, restored to another one and to a folder, compared"
@@ -16,6 +16,7 @@ help:
 	@echo "make soak     the tests with full counts: kills, faults, histories"
 	@echo "make bench    figures; write them to benches/results/"
 	@echo "make fuzz     every decoder, FUZZ_SECS=60 seconds each"
+	@echo "make windows  type-checks for Windows what is Rust; nothing is linked or run"
 	@echo "make check    fmt, clippy, doc, deny"
 	@echo ".ci/run       all that must pass: check, test, interop"
 
@@ -63,6 +64,9 @@ bench: fetch
 
 fuzz: setup
 	@scripts/fuzz.sh
+
+windows: fetch
+	@scripts/windows.sh
 
 check: fmt clippy doc deny
 

@@ -1,6 +1,7 @@
 //! What long work tells while it runs: progress, and problems that do not stop it.
 //!
-//! Invariant: an observer cannot change the work, and what it is told is plain data. Rendering is for `cli`.
+//! Invariant: an observer cannot change the work, and what it is told is plain data. Rendering is for `cli`; only how many bytes
+//! there are is said in one way everywhere, by [`size`].
 
 use std::sync::{Mutex, PoisonError};
 
@@ -56,6 +57,22 @@ pub trait Observer: Sync {
     fn prompt(&self, _prompt: Prompt) {}
 }
 
+/// Bytes as every message says them, in thousands and with one decimal, rounded down: 999 B, 1.0 kB, 3.4 GB.
+#[must_use]
+pub fn size(len: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if len < 1000 {
+        return format!("{len} B");
+    }
+    let mut tenths = len / 100;
+    let mut unit = 0;
+    while tenths >= 9_995 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).unwrap_or(&"EB"))
+}
+
 /// Keeps what it is told; for tests and for callers that look afterwards.
 #[derive(Debug, Default)]
 pub struct Collecting {
@@ -109,5 +126,20 @@ impl Observer for Collecting {
 
     fn prompt(&self, prompt: Prompt) {
         self.with(|told| told.prompts.push(prompt));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_rounded_down_to_one_decimal() {
+        let shown: Vec<String> =
+            [0, 999, 1000, 1_049_999, 999_499, 999_500, 191_000_000_000, u64::MAX].map(size).into();
+        assert_eq!(
+            shown,
+            ["0 B", "999 B", "1.0 kB", "1.0 MB", "999.4 kB", "0.9 MB", "191.0 GB", "18.4 EB"]
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use russet::capture::device::spool::{Spool, SpoolKey, SpoolRecord, Spooled, segment};
+use russet::capture::device::spool::{Spool, SpoolKey, SpoolPlace, SpoolRecord, Spooled, segment};
 use russet_store::ambient::System;
 
 fuzz_target!(|data: &[u8]| {
@@ -24,7 +24,11 @@ fuzz_target!(|data: &[u8]| {
     let record = SpoolRecord { folder, key, segment_len, end };
     let (at, len) = (next(), next());
     let _ = record.holds([(at, len), (at % (1 << 18), len % (1 << 18))].into_iter());
-    let Ok((mut spool, _)) = Spool::resume(record, Arc::new(System)) else { return };
+    let Ok((mut spool, _)) =
+        Spool::resume(record, &SpoolPlace::beside("/nowhere".into()), Arc::new(System))
+    else {
+        return;
+    };
     for file in [(at, len), (at % (1 << 18), len % (1 << 18))] {
         let file = Spooled { at: file.0, len: file.1.max(1), hash: [0; 32] };
         if let Ok(mut reader) = spool.reader(&file) {

@@ -54,7 +54,9 @@ impl Context {
             ));
         }
         let known = self.settings.repo.get(named).map(|repo| repo.url.clone());
-        Ok(known.unwrap_or_else(|| PathBuf::from(named)))
+        // Told in full, for whoever looks for it from another folder.
+        let path = || std::path::absolute(named).unwrap_or_else(|_| PathBuf::from(named));
+        Ok(known.unwrap_or_else(path))
     }
 
     fn password_source(&self) -> Option<&PasswordSource> {
@@ -129,6 +131,22 @@ impl Context {
         })
     }
 
+    /// Why there is nothing where the repository should be: of a word that could be a name, that it is none.
+    fn not_there(&self, error: OpenError) -> Failure {
+        let is_missing = matches!(error, OpenError::Repository(RepositoryError::NotFound { .. }));
+        let failure = Failure::from(error);
+        let Some(named) = self.named().filter(|_| is_missing) else { return failure };
+        let failure = failure.because("there is no such folder");
+        if self.settings.repo.contains_key(named) || Path::new(named).components().count() != 1 {
+            return failure;
+        }
+        let known: Vec<&str> = self.settings.repo.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        failure.because(format!(
+            "\"{named}\" is no name in the configuration file either (names there: {known})"
+        ))
+    }
+
     /// Opens for reading.
     pub(super) fn read(&self) -> Result<Opened, Failure> {
         self.open(Purpose::Read, false)
@@ -142,7 +160,7 @@ impl Context {
     pub(super) fn open(&self, purpose: Purpose, exclusive: bool) -> Result<Opened, Failure> {
         let options = self.open_options()?;
         // Whether there is a repository is found out before anybody is asked for a password.
-        let _found = crate::ops::open::backend(&options)?;
+        let _found = crate::ops::open::backend(&options).map_err(|error| self.not_there(error))?;
         if let Some(given) = self.given_secret()? {
             return Ok(open(&options, &given, purpose, exclusive, &self.progress)?);
         }

@@ -334,13 +334,18 @@ impl From<InitError> for Failure {
 
 impl From<SelectError> for Failure {
     fn from(error: SelectError) -> Self {
-        Self::of(code::FAILED, &error).next("`russet snapshots` lists what there is")
+        Self::of(code::FAILED, &error).next(match error {
+            SelectError::Empty => {
+                "`russet backup` takes the iPhone that is plugged in, `russet import FOLDER` a Finder or iTunes backup"
+            }
+            _ => "`russet snapshots` lists what there is",
+        })
     }
 }
 
 impl From<PasswordError> for Failure {
     fn from(error: PasswordError) -> Self {
-        Self::of(code::USAGE, &error)
+        Self::of(code::USAGE, &error).next("give another one; nothing was done")
     }
 }
 

@@ -5,20 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Bytes with one decimal: 999 B, 1.0 kB, 3.4 GB.
-pub(super) fn bytes(len: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if len < 1000 {
-        return format!("{len} B");
-    }
-    let mut tenths = len / 100;
-    let mut unit = 0;
-    while tenths >= 9_995 && unit + 1 < UNITS.len() {
-        tenths /= 1000;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).unwrap_or(&"EB"))
-}
+pub(super) use crate::observe::size as bytes;
 
 /// A count with thousands apart: 214,508.
 pub(super) fn count(n: u64) -> String {
@@ -106,18 +93,6 @@ pub(super) fn parse_share(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_are_rounded_down_to_one_decimal() {
-        let shown: Vec<String> =
-            [0, 999, 1000, 1_049_999, 999_499, 999_500, 191_000_000_000, u64::MAX]
-                .map(bytes)
-                .into();
-        assert_eq!(
-            shown,
-            ["0 B", "999 B", "1.0 kB", "1.0 MB", "999.4 kB", "0.9 MB", "191.0 GB", "18.4 EB"]
-        );
-    }
 
     #[test]
     fn counts_have_their_thousands_apart() {

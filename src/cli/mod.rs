@@ -11,6 +11,7 @@ mod format;
 mod output;
 mod phone_failure;
 mod progress;
+mod question;
 mod restore_failure;
 mod secret;
 mod settings;

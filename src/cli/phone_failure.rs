@@ -3,11 +3,12 @@
 //! Invariant: each message names what a person can do at the phone or the cable; Apple's number stands beside it, for searching.
 
 use super::failure::{Failure, code};
+use super::stop;
 use crate::capture::device::connect::ConnectError;
 use crate::capture::device::host::HostError;
 use crate::capture::device::reopen::ReopenError as TreeError;
 use crate::capture::device::spool::SpoolError;
-use crate::capture::device::take::{TakeError, Unreadable};
+use crate::capture::device::take::{Locked, TakeError, Unreadable};
 use crate::capture::device::{LinkError, finish::FinishError};
 use crate::ops::backup::BackupError;
 use crate::ops::reopen::ReopenError;
@@ -88,7 +89,7 @@ impl From<BackupError> for Failure {
             BackupError::Take(error) => error.into(),
             BackupError::CancelledOnPhone => Self::of(code::NOT_TRUSTED, &error)
                 .next("run it again to go on where it stopped; nothing already saved is affected"),
-            BackupError::NoPassword => Self::of(code::USAGE, &error).next(
+            BackupError::NoPassword => Self::of(code_of(&Locked::NoPassword), &error).next(
                 "give it with `--phone-password-file FILE` or RUSSET_PHONE_PASSWORD_FILE: then only what changed is stored; `--store-encrypted` stores backups as the iPhone encrypted them, every file that changed as a whole and after a full backup all of them",
             ),
             BackupError::Waits => Self::of(code::PHONE_PASSWORD, &error).next(WAITS),
@@ -109,8 +110,8 @@ impl From<BackupError> for Failure {
 impl From<ReopenError> for Failure {
     fn from(error: ReopenError) -> Self {
         match error {
-            ReopenError::Tree(TreeError::Locked(_)) => Self::of(code::PHONE_PASSWORD, &error).next(
-                "the snapshot stays as it is; it is the password of the backup's day that counts, not today's; a damaged keybag looks the same",
+            ReopenError::Tree(TreeError::Locked(ref why)) => Self::of(code_of(why), &error).next(
+                "give it with `--phone-password-file FILE` or RUSSET_PHONE_PASSWORD_FILE; the snapshot stays as it is; it is the password of the backup's day that counts, not today's; a damaged keybag looks the same",
             ),
             ReopenError::Tree(TreeError::Host(error)) => error.into(),
             ReopenError::Ingest(IngestError::Session(error)) | ReopenError::Session(error) => {
@@ -125,10 +126,20 @@ impl From<ReopenError> for Failure {
     }
 }
 
+/// A password that is needed and was not given is wrong usage, as the repository's; one that does not open has a code of its own.
+fn code_of(locked: &Locked) -> u8 {
+    match locked {
+        // Whoever stopped the question gave none.
+        _ if stop::asked() => code::INTERRUPTED,
+        Locked::NoPassword => code::USAGE,
+        Locked::WrongPassword => code::PHONE_PASSWORD,
+    }
+}
+
 fn of_spool(error: &SpoolError) -> Failure {
     let exit = if error.is_full() { code::NO_SPACE } else { code::FAILED };
     Failure::of(exit, error).next(
-        "nothing already saved is affected; is the drive of the spool connected and writable? What waits there is kept for the next run; `russet backup --restart` gives it up and asks the iPhone again. `--spool DIR` names another folder for new backups",
+        "nothing already saved is affected; is the drive of the spool connected and writable? What waits there is kept for the next run; `russet backup --restart` gives it up and asks the iPhone again. if its folder was moved, `--spool DIR` names the one it lies in now",
     )
 }
 
@@ -141,8 +152,11 @@ impl From<TakeError> for Failure {
                 "the drive is full; what came so far is kept, and nothing already saved is affected",
             )
             .next("free some space on it (`russet forget`, then `russet prune`), and run the same command: it goes on where it stopped"),
-            TakeError::Locked(_) => Self::of(code::PHONE_PASSWORD, &error).next(WAITS),
+            TakeError::Locked(ref why) => Self::of(code_of(why), &error).next(WAITS),
             TakeError::Host(HostError::Spool(ref error)) => of_spool(error),
+            TakeError::Host(HostError::ListLost(_)) => Self::of(code::FAILED, &error).next(
+                "nothing already saved is affected; is the drive of the spool sound? `russet backup` asks the iPhone for everything since the last snapshot again",
+            ),
             TakeError::Host(error) | TakeError::Finish(FinishError::Host(error)) => error.into(),
             TakeError::Finish(FinishError::Build(BuildError::Session(error))) => error.into(),
             TakeError::Stopped => Self::new(

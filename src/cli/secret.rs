@@ -11,8 +11,9 @@ use russet_store::seal::{Password, RecoveryKey, SlotSecret};
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
-use super::output;
+use super::{output, question};
 use crate::apple::{PasswordError, PhonePassword};
+use crate::observe::Observer;
 
 const FILE_LEN_MAX: u64 = 1 << 20;
 /// One byte more, so that a reader that looks for the end need not grow it.
@@ -57,21 +58,52 @@ pub(super) fn ask(prompt: &str, twice: bool) -> Result<Password, Failure> {
 }
 
 fn typed(prompt: &str, twice: bool) -> Result<Zeroizing<String>, Failure> {
-    let failed = |e: io::Error| match e.kind() {
-        io::ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::new(code::USAGE, format!("could not ask for the password: {e}")),
-    };
     loop {
-        let first =
-            Zeroizing::new(rpassword::prompt_password(format!("{prompt}: ")).map_err(failed)?);
+        let first = hidden(format!("{prompt}: "))?;
         if !twice {
             return Ok(first);
         }
-        let again = Zeroizing::new(rpassword::prompt_password("Once more: ").map_err(failed)?);
+        if first.is_empty() {
+            output::note("That is empty, which protects nothing. Try again.");
+            continue;
+        }
+        let again = hidden("Once more: ".to_owned())?;
         if *first == *again {
             return Ok(first);
         }
         output::note("They differ. Try again.");
+    }
+}
+
+/// What is typed, without echo.
+fn hidden(prompt: String) -> Result<Zeroizing<String>, Failure> {
+    question::wait(move || rpassword::prompt_password(prompt).map(Zeroizing::new))
+        .map_err(|error| not_asked(&error))
+}
+
+/// Why a question has no answer.
+pub(super) fn not_asked(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::Interrupted => {
+            // What is said next begins on a line of its own.
+            output::note("");
+            Failure::interrupted()
+        }
+        _ => Failure::new(code::USAGE, format!("could not ask on the terminal: {error}")),
+    }
+}
+
+/// Fewer characters than this are found by trying, by whoever has the drive.
+const CHAR_COUNT_MIN: usize = 8;
+
+/// What a person should know of a new repository password.
+pub(super) fn weigh(password: &Password, observer: &dyn Observer) {
+    let count = password.char_count();
+    if count < CHAR_COUNT_MIN {
+        observer.remark(&format!(
+            "this repository password has only {count} character{}: whoever gets hold of the drive can try all of that length, and then reads everything. Several unrelated words are better; `russet key passwd` changes it",
+            if count == 1 { "" } else { "s" }
+        ));
     }
 }
 
@@ -137,9 +169,8 @@ fn answer(question: &str) -> Result<String, Failure> {
     let mut err = io::stderr().lock();
     let _ = write!(err, "{question} ");
     let _ = err.flush();
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).map_err(|e| Failure::new(code::USAGE, e.to_string()))?;
-    Ok(line)
+    drop(err);
+    question::line().map_err(|error| not_asked(&error))
 }
 
 /// Whether there is somebody to ask.

@@ -8,7 +8,13 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
+use russet_store::repository::Repository;
+
+use super::backup::waiting;
 use super::phones::{Attached, ConnectError, Connection, Muxer, Phone, Values};
+use super::reopen::is_closed;
+use crate::observe::size;
+use crate::snapshot::record;
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +67,10 @@ const SYSTEM: &str = if cfg!(target_os = "linux") {
 /// This was written in 2026: a clock that shows an earlier year is wrong.
 const YEAR_MIN: i16 = 2026;
 /// Apple's agent wants room to prepare a backup.
-const PHONE_FREE_LEN_MIN: u64 = 1 << 30;
+const PHONE_FREE_LEN_MIN: u64 = 1_000_000_000;
 const BATTERY_PERCENT_MIN: u64 = 20;
 /// Below this a weekly backup of a phone in use may not fit.
-const DRIVE_FREE_LEN_MIN: u64 = 10 << 30;
+const DRIVE_FREE_LEN_MIN: u64 = 10_000_000_000;
 
 /// The program, the system and its clock.
 #[must_use]
@@ -84,9 +90,18 @@ pub fn computer(now: jiff::Timestamp, system: &str) -> Vec<Check> {
     vec![Check::new("program", Health::Good, version), clock]
 }
 
-/// The way to phones, and each phone that is connected.
+/// A phone that is connected and encrypts its backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encrypting {
+    /// Its UDID.
+    pub udid: String,
+    /// What its owner calls it.
+    name: String,
+}
+
+/// The way to phones, and each phone that is connected; with those whose password matters.
 #[must_use]
-pub fn phones(muxer: &Muxer) -> Vec<Check> {
+pub fn phones(muxer: &Muxer) -> (Vec<Check>, Vec<Encrypting>) {
     let attached = match muxer.list() {
         Ok(attached) => attached,
         Err(error) => {
@@ -103,28 +118,57 @@ pub fn phones(muxer: &Muxer) -> Vec<Check> {
                 }
                 _ => "is USBMUXD_SOCKET_ADDRESS set to another place?",
             };
-            return vec![Check::new("mux daemon", Health::Bad, error.to_string()).next(next)];
+            let check = Check::new("mux daemon", Health::Bad, error.to_string()).next(next);
+            return (vec![check], Vec::new());
         }
     };
     let mut checks = vec![Check::new("mux daemon", Health::Good, "answers")];
     if attached.is_empty() {
-        let none = Check::new("phones", Health::Bad, "none is connected");
-        checks.push(none.next(
-            "unlock the iPhone and plug it in; if it only charges, try another cable (some carry power alone) and another port",
-        ));
+        checks.push(none_is_told(is_on_usb(Path::new("/sys/bus/usb/devices"))));
     }
+    let mut encrypting = Vec::new();
     for phone in &attached {
-        checks.extend(one_phone(muxer, phone));
+        checks.extend(one_phone(muxer, phone, &mut encrypting));
     }
-    checks
+    (checks, encrypting)
 }
 
-fn one_phone(muxer: &Muxer, attached: &Attached) -> Vec<Check> {
+fn none_is_told(is_on_usb: bool) -> Check {
+    if is_on_usb {
+        let found = "one is plugged in, and the mux daemon does not tell it";
+        return Check::new("phones", Health::Bad, found).next(
+            "unlock it and plug it in again; if that does not help, `sudo systemctl restart usbmuxd`; a container or WSL must be given the USB device",
+        );
+    }
+    Check::new("phones", Health::Bad, "none is connected").next(
+        "unlock the iPhone and plug it in; if it only charges, try another cable (some carry power alone) and another port",
+    )
+}
+
+/// Whether an iPhone, iPad or iPod is on the USB bus, where Linux tells that: Apple's number, and theirs.
+fn is_on_usb(devices: &Path) -> bool {
+    let begins = |device: &Path, file: &str, with: &str| {
+        fs::read_to_string(device.join(file)).is_ok_and(|text| text.starts_with(with))
+    };
+    let devices = fs::read_dir(devices).into_iter().flatten().flatten();
+    devices.map(|device| device.path()).any(|device| {
+        let is_theirs = |with| begins(&device, "idProduct", with);
+        begins(&device, "idVendor", "05ac") && (is_theirs("129") || is_theirs("12a"))
+    })
+}
+
+fn one_phone(muxer: &Muxer, attached: &Attached, encrypting: &mut Vec<Encrypting>) -> Vec<Check> {
     let values = Phone::connect(muxer, attached).and_then(|mut phone| phone.values());
     let name = values.as_ref().ok().and_then(|values| values.name.clone());
     let name = name.unwrap_or_else(|| attached.udid.clone());
     let mut checks = match values {
-        Ok(values) => of_values(&values, attached.connection),
+        Ok(values) => {
+            if values.will_encrypt == Some(true) {
+                let udid = values.udid.clone().unwrap_or_else(|| attached.udid.clone());
+                encrypting.push(Encrypting { udid, name: name.clone() });
+            }
+            of_values(&values, attached.connection)
+        }
         Err(error) => {
             let next = match error {
                 ConnectError::NotPaired
@@ -157,6 +201,12 @@ fn of_values(values: &Values, connection: Connection) -> Vec<Check> {
         vec![Check::new("trust", Health::Good, format!("trusts this computer, {how}"))];
     let version = values.product_version.as_deref().unwrap_or("unknown");
     checks.push(Check::new("iOS", Health::Good, version));
+    if values.is_locked == Some(true) {
+        let check = Check::new("lock", Health::Worth, "the phone is locked");
+        checks.push(
+            check.next("unlock it before a backup begins, and enter its passcode when it asks"),
+        );
+    }
     if let Some(percent) = values.battery_percent {
         let low = percent < BATTERY_PERCENT_MIN && values.is_charging != Some(true);
         let check = Check::new(
@@ -167,12 +217,11 @@ fn of_values(values: &Values, connection: Connection) -> Vec<Check> {
         checks.push(if low { check.next("let it charge while it is backed up") } else { check });
     }
     if let Some(len) = values.free_data_len {
-        let gib = len >> 30;
         checks.push(if len < PHONE_FREE_LEN_MIN {
-            Check::new("room on the phone", Health::Worth, "less than 1 GB")
+            Check::new("room on the phone", Health::Worth, size(len))
                 .next("free some space on the iPhone: it needs room to prepare a backup")
         } else {
-            Check::new("room on the phone", Health::Good, format!("{gib} GiB"))
+            Check::new("room on the phone", Health::Good, size(len))
         });
     }
     checks.push(if values.will_encrypt == Some(true) {
@@ -183,6 +232,29 @@ fn of_values(values: &Values, connection: Connection) -> Vec<Check> {
         )
     });
     checks
+}
+
+/// Whether the password that a phone's newest snapshot wants is kept; `newest` is its short id, and that.
+#[must_use]
+pub fn password(phone: &Encrypting, newest: Option<(String, bool)>) -> Check {
+    let mut check = match newest {
+        Some((_, true)) => Check::new(
+            "its password",
+            Health::Good,
+            "the one of its newest snapshot is kept in the repository",
+        ),
+        Some((id, false)) => Check::new(
+            "its password",
+            Health::Worth,
+            "the one of its newest snapshot is not kept: without it no iPhone takes that back",
+        )
+        .next(&format!(
+            "know it in twenty years, or have it kept: `russet phone-password remember {id}`"
+        )),
+        None => skipped("its password", "there is no encrypted snapshot of it yet"),
+    };
+    check.about = Some(phone.name.clone());
+    check
 }
 
 /// The drive of a repository, before it is opened.
@@ -215,12 +287,11 @@ fn drive_checks(location: &Path) -> Vec<Check> {
         ),
     });
     if let Ok(Some(len)) = free_len(location) {
-        let gib = len >> 30;
         checks.push(if len < DRIVE_FREE_LEN_MIN {
-            Check::new("room on the drive", Health::Worth, format!("{gib} GiB"))
+            Check::new("room on the drive", Health::Worth, size(len))
                 .next("forget old snapshots and prune, or think of a larger drive")
         } else {
-            Check::new("room on the drive", Health::Good, format!("{gib} GiB"))
+            Check::new("room on the drive", Health::Good, size(len))
         });
     }
     checks
@@ -252,13 +323,52 @@ pub fn skipped(what: &'static str, why: &str) -> Check {
 
 /// That a repository opened, or why not.
 #[must_use]
-pub fn repository(outcome: Result<u64, String>) -> Check {
-    match outcome {
-        Ok(count) => {
-            Check::new("repository", Health::Good, format!("opens, and holds {count} snapshots"))
+pub fn repository(outcome: Result<Holdings, String>) -> Vec<Check> {
+    let held = match outcome {
+        Ok(held) => held,
+        Err(error) => {
+            return vec![Check::new("repository", Health::Bad, error).next(
+                "`russet verify` names what is damaged; the recovery key opens it when the password is lost",
+            )];
         }
-        Err(error) => Check::new("repository", Health::Bad, error)
-            .next("`russet verify` names what is damaged; the recovery key opens it when the password is lost"),
+    };
+    let found = format!("opens, and holds {} snapshots", held.snapshot_count);
+    let mut checks = vec![Check::new("repository", Health::Good, found)];
+    if held.waiting_count > 0 {
+        let found =
+            format!("{} that an iPhone has finished are no snapshots yet", held.waiting_count);
+        checks.push(Check::new("waiting backups", Health::Worth, found).next(
+            "`russet reopen --phone-password-file FILE`, or the next `russet backup`, makes the snapshots, without the iPhone",
+        ));
+    }
+    if held.closed_count > 0 {
+        let found = format!("{} are kept as an iPhone encrypted them", held.closed_count);
+        checks.push(Check::new("closed snapshots", Health::Worth, found).next(
+            "`russet reopen --phone-password-file FILE` opens them; then only what changed takes room",
+        ));
+    }
+    checks
+}
+
+/// What is in a repository, in counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holdings {
+    /// Snapshots.
+    pub snapshot_count: u64,
+    /// Backups that wait for their iPhone backup password.
+    pub waiting_count: u64,
+    /// Snapshots that are kept as an iPhone encrypted them.
+    pub closed_count: u64,
+}
+
+/// Counts what is in a repository.
+#[must_use]
+pub fn holdings(repository: &Repository) -> Holdings {
+    let (snapshots, _) = record::all(repository);
+    Holdings {
+        snapshot_count: snapshots.len() as u64,
+        waiting_count: waiting(repository).len() as u64,
+        closed_count: snapshots.iter().filter(|snapshot| is_closed(snapshot)).count() as u64,
     }
 }
 
@@ -284,6 +394,36 @@ mod tests {
         let there = drive(folder.path());
         assert!(there.iter().all(|check| check.health != Health::Bad), "{there:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_phone_on_the_bus_that_the_daemon_does_not_tell_is_not_called_missing() {
+        let bus = tempfile::tempdir().unwrap();
+        let plug = |name: &str, vendor: &str, product: &str| {
+            let device = bus.path().join(name);
+            fs::create_dir(&device).unwrap();
+            fs::write(device.join("idVendor"), format!("{vendor}\n")).unwrap();
+            fs::write(device.join("idProduct"), format!("{product}\n")).unwrap();
+        };
+        assert!(!is_on_usb(&bus.path().join("no such bus")));
+        plug("usb1", "1d6b", "0002");
+        plug("1-1", "05ac", "024f");
+        assert!(!is_on_usb(bus.path()), "that is a keyboard");
+        plug("1-2", "05ac", "12a8");
+        assert!(is_on_usb(bus.path()));
+        assert!(none_is_told(true).next.contains("systemctl restart usbmuxd"));
+        assert!(none_is_told(false).next.contains("another cable"));
+    }
+
+    #[test]
+    fn a_locked_phone_is_worth_a_word() {
+        let locked = Values { is_locked: Some(true), ..Values::default() };
+        let health = |values| {
+            let checks = of_values(values, Connection::Usb);
+            checks.into_iter().find(|check| check.what == "lock").map(|check| check.health)
+        };
+        assert_eq!(health(&locked), Some(Health::Worth));
+        assert_eq!(health(&Values::default()), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a snapshot or an unfinished backup needs is missing; a plan can be shown before anything is done.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use russet_store::backend::BackendError;
 use russet_store::config::Purpose;
@@ -18,6 +19,7 @@ use russet_store::sweep::{self, SweepError, SweepPlan};
 
 use super::open::Opened;
 use crate::capture::device::record as draft;
+use crate::capture::device::spool::SpoolPlace;
 use crate::observe::{Observer, Phase};
 use crate::snapshot::walk::BlobWalk;
 use crate::snapshot::{Snapshot, record};
@@ -196,18 +198,19 @@ pub fn draft_count(repository: &Repository) -> u64 {
     (drafts.len() + lost.len()) as u64
 }
 
-/// Gives up every interrupted backup, understood or not, and says how many there were.
+/// Gives up every interrupted backup, understood or not, and says how many there were. `beside` is the folder that the repository
+/// lies in.
 ///
 /// # Errors
 /// One could not be removed.
-pub fn drop_drafts(repository: &Repository) -> Result<u64, ForgetError> {
+pub fn drop_drafts(repository: &Repository, beside: PathBuf) -> Result<u64, ForgetError> {
     repository.config(Purpose::Write)?;
     let (drafts, lost) = repository.drafts();
     let all: Vec<_> = drafts.into_iter().map(|draft| draft.draft).chain(lost).collect();
-    let (known, _) = draft::all(repository);
+    let ((known, _), place) = (draft::all(repository), SpoolPlace::beside(beside));
     for id in &all {
         match known.iter().find(|found| found.id == *id) {
-            Some(found) => draft::remove(repository, *id, &found.record)?,
+            Some(found) => draft::remove(repository, *id, &found.record, &place)?,
             None => repository.remove_draft(*id)?,
         }
     }

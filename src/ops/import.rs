@@ -18,7 +18,7 @@ use crate::apple::{DateSource, Passwords, WrongPassword};
 use crate::capture::folder::{
     BackupFolder, FolderError, Lock, TakeError, Taken, find_backups, is_same, keybag_of, look, take,
 };
-use crate::observe::Observer;
+use crate::observe::{Observer, size};
 use crate::pipeline::{Cuts, SizesError};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::{self, Device, SnapshotRecord};
@@ -336,7 +336,8 @@ fn settle(session: &Session<'_>, observer: &dyn Observer) -> Result<(), SessionE
     if again_len > 0 {
         session.settle()?;
         observer.remark(&format!(
-            "{again_len} bytes of it were lost from the repository and have been stored again"
+            "{} of it were lost from the repository and have been stored again",
+            size(again_len)
         ));
     }
     Ok(())

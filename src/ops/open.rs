@@ -193,6 +193,13 @@ fn index(_: Option<&Path>, _: RepositoryId, _: &dyn Observer) -> Box<dyn Index> 
 }
 
 impl Opened {
+    /// A repository wherever it is, of which this host keeps nothing; no other writer is looked for.
+    #[must_use]
+    pub fn of(repository: Repository) -> Self {
+        let host = HostState::read(None, repository.id(), "");
+        Self { repository, host, writer: None, lock: None, remembers: false }
+    }
+
     /// The writer id for this host at this place.
     ///
     /// # Errors

@@ -4,14 +4,14 @@
 //! answers nothing where there is no terminal.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
 use russet_store::repository::Repository;
 
 use super::remembered;
 use crate::apple::{LockedKeys, Passwords, PhonePassword, WrongPassword};
 use crate::capture::device::open_files::{self, Unlocked};
-use crate::capture::device::spool::{SEGMENT_LEN, SpoolPlace};
+use crate::capture::device::spool::SpoolPlace;
 use crate::capture::device::take::Locked;
 use crate::observe::Observer;
 
@@ -58,23 +58,25 @@ pub struct PhoneKeys<'a> {
     ask: &'a Ask<'a>,
     /// What becomes of backups that nothing opens.
     pub unopened: Unopened,
-    /// Where the spool is made.
+    /// Where the spool is made, and found again.
     pub spool: SpoolPlace,
     /// Whether a password that opened a backup is kept in the repository.
     pub remembers: bool,
+    /// What earlier runs left of spools is looked at once.
+    pub(super) cleaned: Once,
 }
 
 impl<'a> PhoneKeys<'a> {
-    /// Passwords to try, whom to ask for others, and the folder in which a spool is made.
+    /// Passwords to try, whom to ask for others, and the folder that the repository lies in.
     #[must_use]
     pub fn new(
         passwords: Passwords,
         ask: &'a Ask<'a>,
         unopened: Unopened,
-        spool_dir: PathBuf,
+        beside: PathBuf,
     ) -> Self {
-        let spool = SpoolPlace { dir: spool_dir, segment_len: SEGMENT_LEN };
-        Self { passwords: Mutex::new(passwords), ask, unopened, spool, remembers: true }
+        let (passwords, spool) = (Mutex::new(passwords), SpoolPlace::beside(beside));
+        Self { passwords, ask, unopened, spool, remembers: true, cleaned: Once::new() }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Passwords) -> T) -> T {

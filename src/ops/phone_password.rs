@@ -5,6 +5,7 @@
 //! new password kept.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use russet_store::config::Purpose;
@@ -24,6 +25,7 @@ use crate::capture::device::connect::{ConnectError, Phone, Values, same_udid};
 use crate::capture::device::host::HostError;
 use crate::capture::device::link::LinkError;
 use crate::capture::device::record as draft;
+use crate::capture::device::spool::SpoolPlace;
 use crate::observe::Observer;
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
 use crate::snapshot::record;
@@ -103,6 +105,7 @@ pub struct Changed {
 }
 
 /// Has the phone change its backup password. With `remembers` the new one is kept, if the phone showed the keybag that it opens.
+/// `beside` is the folder that the repository lies in.
 ///
 /// # Errors
 /// See [`PhonePasswordError`].
@@ -111,6 +114,7 @@ pub fn change(
     phone: &mut Phone,
     change: Change<'_>,
     remembers: bool,
+    beside: PathBuf,
     observer: &dyn Observer,
 ) -> Result<Changed, PhonePasswordError> {
     let config = opened.repository.config(Purpose::Write)?.clone();
@@ -121,7 +125,7 @@ pub fn change(
     let udid = values.udid.unwrap_or_else(|| phone.attached().udid.clone());
     let repository = &opened.repository;
     let (snapshots, _) = record::all(repository);
-    let begun = begin(repository, &snapshots, &udid, false, observer)?;
+    let begun = begin(repository, &snapshots, &udid, false, &SpoolPlace::beside(beside), observer)?;
     if begun.record.received.is_some() {
         return Err(PhonePasswordError::Waits);
     }
@@ -139,7 +143,7 @@ pub fn change(
     let is_rewrapped = is_rewrapped?;
     drop(session);
     let settled = is_in_force(phone, change.encrypts());
-    let new = change.new().filter(|_| settled.is_ok() && is_rewrapped && remembers);
+    let new = change.new_password().filter(|_| settled.is_ok() && is_rewrapped && remembers);
     let is_kept = new.is_some_and(|new| keep(&opened.repository, &udid, new, observer));
     opened.remember(observer);
     settled?;
@@ -151,7 +155,7 @@ fn keep(repository: &Repository, udid: &str, new: &PhonePassword, observer: &dyn
     let (drafts, _) = draft::all(repository);
     let mut of_phone = drafts.into_iter().filter(|d| same_udid(&d.record.udid, udid));
     let shown = of_phone.find_map(|d| {
-        let draft = draft::load(repository, &d.record).ok()?;
+        let draft = draft::read(repository, &d.record).ok()?;
         LockedKeys::parse(&draft_manifest(repository, &draft)?).ok()
     });
     let Some(locked) = shown else { return false };

@@ -98,7 +98,7 @@ pub fn newest(repository: &Repository, udid: &str) -> Option<Remembered> {
     let is_known = |known: &str| same_udid(known, udid);
     let (drafts, _) = draft::all(repository);
     let in_draft = drafts.into_iter().filter(|found| is_known(&found.record.udid)).find_map(|d| {
-        let draft = draft::load(repository, &d.record).ok()?;
+        let draft = draft::read(repository, &d.record).ok()?;
         Some(LockedKeys::parse(&draft_manifest(repository, &draft)?).ok()?.keybag.id())
     });
     let keybag = in_draft.or_else(|| {

@@ -20,15 +20,13 @@ use crate::capture::device::give::{GiveError, RestoreWish, give};
 use crate::capture::device::restore_apps::{RestoreApps, restore_applications};
 use crate::capture::device::shown::{ShowError, Shown};
 use crate::capture::device::{Link, LinkError};
-use crate::observe::{Observer, Phase};
+use crate::observe::{Observer, Phase, size};
 use crate::snapshot::record::Verdict;
 use crate::snapshot::walk::{BlobWalk, visit_chunks};
 use crate::snapshot::{Snapshot, TreeError, TreeWalk, What};
 
 /// The word on snapshots that are made for safety before a restore.
 pub const SAFETY_TAG: &str = "before-restore";
-
-const MB: u64 = 1_000_000;
 
 /// Files that are named of those that miss pieces.
 const NAMED_COUNT_MAX: usize = 20;
@@ -57,7 +55,7 @@ pub enum Refusal {
     #[error("Find My is on")]
     FindMyOn,
     /// It can never fit (Apple's 106).
-    #[error("the snapshot has {} MB, and the iPhone holds {} MB at most", len / MB, capacity_len / MB)]
+    #[error("the snapshot has {}, and the iPhone holds {} at most", size(*len), size(*capacity_len))]
     TooLarge {
         /// The snapshot's bytes.
         len: u64,
@@ -133,9 +131,9 @@ pub fn preflight(
         && len > free_len
     {
         observer.remark(&format!(
-            "the snapshot has {} MB, and the iPhone has {} MB free: it refuses if it cannot make room",
-            len / MB,
-            free_len / MB,
+            "the snapshot has {}, and the iPhone has {} free: it refuses if it cannot make room",
+            size(len),
+            size(free_len),
         ));
     }
     observer.begin(Phase::CheckingSnapshots, 0, 0);
@@ -225,13 +223,13 @@ fn missing(repository: &Repository, snapshot: &Snapshot) -> Result<(usize, Vec<S
 pub fn safety_backup(
     opened: &mut Opened,
     job: Job<'_>,
-    spool_dir: PathBuf,
+    beside: PathBuf,
     observer: &dyn Observer,
 ) -> Result<BackedUp, SafetyError> {
     let options = BackupOptions { tags: vec![SAFETY_TAG.to_owned()], ..BackupOptions::default() };
     // A safety snapshot is never refused for want of a password: as the phone encrypted it, it restores as well.
     let nobody = |_: Asked<'_>| Answer::Nobody;
-    let keys = PhoneKeys::new(Passwords::default(), &nobody, Unopened::Store, spool_dir);
+    let keys = PhoneKeys::new(Passwords::default(), &nobody, Unopened::Store, beside);
     let mut made = backup(opened, vec![job], &options, &keys, observer, &|| false)?;
     match made.pop() {
         Some(Ok(made)) if made.snapshot.is_good() => Ok(made),

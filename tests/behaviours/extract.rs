@@ -234,7 +234,7 @@ fn what_is_still_encrypted_is_said_and_not_passed_off_as_a_file() {
     let folder = encrypted(fake()).write_to(repository.folder("a"));
     repository.run(&["import", text(&folder)]).code(0);
     let (target, ran) = extract(&repository, &[]);
-    ran.code(1).says(&["is kept as the phone encrypted it", "--phone-password-file"]);
+    ran.code(1).says(&["is kept as the phone encrypted it", "`russet reopen "]);
     assert!(names(&target).is_empty());
     let cut = encrypted(fake().date(DATE + WEEK)).write_to(repository.folder("b"));
     let payload = cut.join(super::support::stored("HomeDomain", "Library/a.db"));

@@ -29,7 +29,37 @@ fn no_repository() {
         &TestRepository::new(),
         &["--repo", "/nonexistent/attic", "snapshots"],
         "error: there is no repository at /nonexistent/attic
+  cause: there is no such folder
   next: is the drive connected, and the path right? `russet init` makes a new repository
+",
+    );
+}
+
+#[test]
+fn no_repository_of_that_name() {
+    let repository = TestRepository::new();
+    let config = repository.beside("russet.toml");
+    fs::write(&config, "[repo.attic]\nurl = \"/nonexistent/attic\"\n").unwrap();
+    let mut command = repository.command(&["-r", "atic", "snapshots"]);
+    command.env("RUSSET_CONFIG", &config).current_dir(repository.beside(""));
+    let here = fs::canonicalize(repository.beside("")).unwrap();
+    assert_eq!(
+        run(command).code(10).stderr.replace(text(&here), "{dir}"),
+        "error: there is no repository at {dir}/atic
+  cause: there is no such folder
+  cause: \"atic\" is no name in the configuration file either (names there: attic)
+  next: is the drive connected, and the path right? `russet init` makes a new repository
+"
+    );
+}
+
+#[test]
+fn no_snapshots_yet() {
+    assert_says(
+        &TestRepository::new(),
+        &["restore", "latest", "--target", "/proc/nowhere"],
+        "error: the repository holds no snapshots yet
+  next: `russet backup` takes the iPhone that is plugged in, `russet import FOLDER` a Finder or iTunes backup
 ",
     );
 }

@@ -24,3 +24,5 @@ mod remembered;
 #[cfg(target_os = "linux")]
 mod secrets;
 mod support;
+#[cfg(target_os = "linux")]
+mod terminal;

@@ -10,7 +10,7 @@ use super::connect::same_udid;
 use super::draft::{Draft, DraftTree};
 use super::host::STATUS;
 use super::record::{self, Base, DraftRecord};
-use super::spool::Spool;
+use super::spool::{Spool, SpoolPlace};
 use crate::observe::Observer;
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::Verdict;
@@ -41,6 +41,7 @@ pub fn begin(
     snapshots: &[Snapshot],
     udid: &str,
     restart: bool,
+    place: &SpoolPlace,
     observer: &dyn Observer,
 ) -> Result<Begun, RepositoryError> {
     let of_phone: Vec<&Snapshot> =
@@ -54,7 +55,7 @@ pub fn begin(
         ));
     }
     let mut resumed = None;
-    for found in drafts.into_iter().filter(|d| same_udid(&d.record.udid, udid)) {
+    for mut found in drafts.into_iter().filter(|d| same_udid(&d.record.udid, udid)) {
         // What a draft was begun over cannot have come after it, though both may be of the same second.
         let over = found.record.base.as_ref().map(|base| base.snapshot);
         let stale = newest_capture
@@ -67,10 +68,10 @@ pub fn begin(
                     found.record.failure_count
                 ));
             }
-            record::remove(repository, found.id, &found.record)?;
+            record::remove(repository, found.id, &found.record, place)?;
             continue;
         }
-        match record::load(repository, &found.record) {
+        match record::load(repository, &mut found.record, place) {
             Ok(draft) => {
                 let (id, record) = (found.id, found.record);
                 // One that only a change of the password left is a base, not an interrupted backup.
@@ -81,7 +82,7 @@ pub fn begin(
                 observer.remark(&format!(
                     "an interrupted backup cannot be gone on with and is begun anew: {error}"
                 ));
-                record::remove(repository, found.id, &found.record)?;
+                record::remove(repository, found.id, &found.record, place)?;
             }
         }
     }

@@ -51,7 +51,7 @@ impl Change<'_> {
 
     /// The password from now on; none, if there is none.
     #[must_use]
-    pub fn new(&self) -> Option<&PhonePassword> {
+    pub fn new_password(&self) -> Option<&PhonePassword> {
         match self {
             Self::Enable { new } | Self::Change { new, .. } => Some(new),
             Self::Disable { .. } => None,

@@ -91,7 +91,8 @@ pub(super) fn arrange(
     let read = each_row(draft, session, Index::Check, &mut |row| arranging.row(row));
     let (rows, lack) = match read {
         Ok(index) => (RowsRead::All, index.as_ref().map(damage::of_index)),
-        Err(_) if is_encrypted && !is_list_opened(draft) => (RowsRead::No, None),
+        // Nobody can read it without the password, but it must be there.
+        Err(_) if is_encrypted && is_list_closed(draft) => (RowsRead::No, None),
         Err(why) => (RowsRead::No, Some(Problem { path: "Manifest.db".to_owned(), why })),
     };
     let arranged = arranging.finish(rows);
@@ -150,8 +151,8 @@ pub(super) fn arrange(
     })
 }
 
-fn is_list_opened(draft: &Draft) -> bool {
-    matches!(draft.tree().get(b"Manifest.db"), Some(Found::File(file)) if file.packed.is_opened())
+fn is_list_closed(draft: &Draft) -> bool {
+    matches!(draft.tree().get(b"Manifest.db"), Some(Found::File(file)) if !file.packed.is_opened())
 }
 
 /// By which a row is known again.

@@ -233,10 +233,17 @@ impl Work<'_, '_, '_, '_, '_, '_> {
     /// Leaves out a file whose bytes are not what was put into the spool.
     ///
     /// # Errors
-    /// The system could not read it: it may be whole, and is read again by the next run.
+    /// The system could not read it: it may be whole, and is read again by the next run. Or it is the phone's list: without that
+    /// nothing of what came is a backup.
     fn lost(&mut self, path: &[u8], error: std::io::Error) -> Result<(), HostError> {
         if let (Some(_), Some(spool)) = (error.raw_os_error(), self.host.spool()) {
-            return Err(SpoolError::Io { path: spool.folder.clone(), source: error }.into());
+            // A segment that is missing where its folder is does not come back with a drive.
+            if error.kind() != std::io::ErrorKind::NotFound || !spool.folder.is_dir() {
+                return Err(SpoolError::Io { path: spool.folder.clone(), source: error }.into());
+            }
+        }
+        if path == RootFile::ManifestDb.name().as_bytes() {
+            return Err(HostError::ListLost(error));
         }
         let path_shown = String::from_utf8_lossy(path).into_owned();
         let why = format!("waited in the spool, and cannot be read back: {error}");

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::draft::{Draft, DraftError, DraftTree, Edit, JournalError, PackedFile, journal};
-use super::spool::{SpoolError, SpoolRecord};
+use super::spool::{SpoolError, SpoolPlace, SpoolRecord};
 use crate::snapshot::record::Device;
 use crate::snapshot::walk::{BlobWalk, TreeError, visit_chunks};
 use crate::snapshot::{Entry, TreeWalk, What};
@@ -211,32 +211,45 @@ fn show(tree: &mut DraftTree, entry: &Entry) -> Result<(), DraftError> {
     if is_shown(&entry.stored_path) { tree.insert_base(entry) } else { Ok(()) }
 }
 
-/// A draft as its newest checkpoint left it.
+/// A draft as its newest checkpoint left it, to look at: what waits in its spool may be away.
 ///
 /// # Errors
 /// Something of it cannot be read.
-pub fn load(repository: &Repository, record: &DraftRecord) -> Result<Draft, DraftLoadError> {
+pub fn read(repository: &Repository, record: &DraftRecord) -> Result<Draft, DraftLoadError> {
     let mut draft = over_base(repository, record.base.as_ref())?;
     for id in &record.edits {
         draft.replay(&Zeroizing::new(repository.blob(id, BlobType::Tree)?))?;
     }
-    holds(record, &draft)?;
+    Ok(draft)
+}
+
+/// A draft as its newest checkpoint left it, to go on with. Its record is made to say where its spool is now.
+///
+/// # Errors
+/// Something of it cannot be read.
+pub fn load(
+    repository: &Repository,
+    record: &mut DraftRecord,
+    place: &SpoolPlace,
+) -> Result<Draft, DraftLoadError> {
+    let draft = read(repository, record)?;
+    seek(record, &draft, place)?;
     Ok(draft)
 }
 
 /// Sees that what waits in the spool is there. Of a backup that the phone has finished a part is worth more than nothing.
-fn holds(record: &DraftRecord, draft: &Draft) -> Result<(), SpoolError> {
+fn seek(record: &mut DraftRecord, draft: &Draft, place: &SpoolPlace) -> Result<(), SpoolError> {
     let spooled = |packed: PackedFile<'_>| packed.spooled().map(|at| (at, packed.len()));
-    let mut waiting = draft.tree().files().filter_map(|(_, file)| spooled(file.packed)).peekable();
-    match &record.spool {
-        _ if record.received.is_some() => Ok(()),
-        Some(spool) => spool.holds(waiting),
-        None if waiting.peek().is_none() => Ok(()),
+    let waiting = || draft.tree().files().filter_map(|(_, file)| spooled(file.packed));
+    let sought = match &mut record.spool {
+        Some(spool) => spool.seek(place, waiting),
+        None if waiting().next().is_none() => Ok(()),
         None => Err(SpoolError::Sizes),
-    }
+    };
+    if record.received.is_some() { Ok(()) } else { sought }
 }
 
-/// Removes a draft, and what waits for its keys with it.
+/// Removes a draft, and what waits for its keys with it, wherever that is now.
 ///
 /// # Errors
 /// The draft could not be removed. A spool that could not be (its drive may be away) stays: nobody can read it any more.
@@ -244,9 +257,11 @@ pub fn remove(
     repository: &Repository,
     id: DraftId,
     record: &DraftRecord,
+    place: &SpoolPlace,
 ) -> Result<(), RepositoryError> {
     // The draft alone tells whose the spool is.
-    if let Some(spool) = &record.spool {
+    if let Some(mut spool) = record.spool.clone() {
+        let _lacking = spool.seek(place, std::iter::empty);
         let _away = spool.remove();
     }
     repository.remove_draft(id)

@@ -94,6 +94,9 @@ pub fn reopen<'s, 'r>(
         has_root: times.contains_key(&b""[..]),
     };
     let taken = arrange(host.draft()?, session, &layout, true, opened.lost)?;
+    for problem in &taken.problems {
+        observer.problem(&problem.path, &problem.why);
+    }
     damage.extend(opened.damage);
     Ok(Some(Taken { kept_count, ..taken.with(damage, observer) }))
 }

@@ -5,12 +5,14 @@ use std::io::IsTerminal;
 use serde_json::json;
 
 use super::phone::muxer;
+use super::remembered::is_kept;
 use crate::cli::args::Doctor;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::plain;
 use crate::cli::{output, settings};
-use crate::ops::doctor::{self, Check, Health};
+use crate::ops::doctor::{self, Check, Encrypting, Health};
+use crate::ops::phones::same_udid;
 use crate::snapshot::record;
 
 pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
@@ -18,14 +20,15 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
         jiff::Timestamp::now(),
         &format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
     );
-    checks.extend(doctor::phones(&muxer()?));
+    let (of_phones, encrypting) = doctor::phones(&muxer()?);
+    checks.extend(of_phones);
     match context.location() {
         Ok(location) => {
             let drive = doctor::drive(&location);
             let is_there = drive.first().is_some_and(|check| check.health == Health::Good);
             checks.extend(drive);
             if is_there {
-                checks.push(repository(context));
+                checks.extend(repository(context, &encrypting));
             }
         }
         Err(_) => checks.push(doctor::skipped(
@@ -58,7 +61,7 @@ pub(super) fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
 }
 
 /// Opens it only where that needs no question, or there is somebody to ask.
-fn repository(context: &Context) -> Check {
+fn repository(context: &Context, encrypting: &[Encrypting]) -> Vec<Check> {
     let given = context.global.password_file.is_some()
         || context.global.password_command.is_some()
         || context.global.recovery_file.is_some()
@@ -67,10 +70,21 @@ fn repository(context: &Context) -> Check {
             .iter()
             .any(|name| settings::variable(name).is_some());
     if !given && !std::io::stdin().is_terminal() {
-        return doctor::skipped("repository", "nobody gave its password");
+        return vec![doctor::skipped("repository", "nobody gave its password")];
     }
-    let opened = context.read().map(|opened| record::all(&opened.repository).0.len() as u64);
-    doctor::repository(opened.map_err(|failure| failure.what().to_owned()))
+    let opened = match context.read() {
+        Ok(opened) => opened,
+        Err(failure) => return doctor::repository(Err(failure.what().to_owned())),
+    };
+    let (snapshots, _) = record::all(&opened.repository);
+    let mut checks = doctor::repository(Ok(doctor::holdings(&opened.repository)));
+    for phone in encrypting {
+        let of_it = snapshots.iter().filter(|s| same_udid(&s.record.udid, &phone.udid));
+        let newest = of_it.max_by_key(|s| s.record.backup_time);
+        let newest = newest.filter(|s| s.record.encrypted == Some(true));
+        checks.push(doctor::password(phone, newest.map(|s| (s.short_id(), is_kept(&opened, s)))));
+    }
+    checks
 }
 
 fn word(health: Health) -> &'static str {

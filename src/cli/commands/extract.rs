@@ -57,15 +57,10 @@ fn ended(error: RestoreError) -> Failure {
 }
 
 fn nothing(snapshot: &Snapshot) -> Failure {
-    let id = snapshot.short_id();
-    let is_closed = snapshot.record.encrypted == Some(true) && snapshot.record.counts.opened == 0;
-    if is_closed {
-        return Failure::new(
-            code::FAILED,
-            format!("snapshot {id} is kept as the phone encrypted it: which file is what only its iPhone backup password tells"),
-        )
-        .next("`russet restore` gives the backup back as it was; imported with `--phone-password-file` its files can be written out");
+    if let Some(failure) = super::closed(snapshot) {
+        return failure;
     }
+    let id = snapshot.short_id();
     Failure::new(code::FAILED, format!("snapshot {id} has no such file")).next(format!(
         "`russet ls {id}` lists its files: a path begins with its domain, as \"HomeDomain/Library\""
     ))

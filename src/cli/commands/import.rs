@@ -14,7 +14,7 @@ use crate::cli::args::Import;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code, worse};
 use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
-use crate::cli::{output, secret, stop};
+use crate::cli::{output, question, secret, stop};
 use crate::ops::import::{
     ImportOptions, Imported, Memory, Outcome, add_remembered, find, import as import_folders,
     unlock,
@@ -172,8 +172,7 @@ fn pick(folders: &mut Vec<BackupFolder>, context: &Context) -> Result<(), Failur
             .next("take them all with `--all`, or name folders"));
     }
     output::note("Which? Numbers with spaces between, or `all`:");
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(|e| Failure::new(code::USAGE, e.to_string()))?;
+    let line = question::line().map_err(|error| secret::not_asked(&error))?;
     if line.trim() == "all" {
         return Ok(());
     }

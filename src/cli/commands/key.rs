@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::plain;
 use crate::cli::output;
-use crate::cli::secret::{ask, confirm, read_file};
+use crate::cli::secret::{ask, confirm, read_file, weigh};
 use crate::ops::open::Opened;
 
 const KDF_TIME: Duration = Duration::from_millis(900);
@@ -75,16 +75,22 @@ fn kind(slot: &KeyslotFacts) -> &'static str {
     }
 }
 
-fn new_password(file: Option<&Path>) -> Result<Password, Failure> {
-    match file {
-        Some(path) => Ok(Password::from_file(&read_file(path, "new password file")?)?),
-        None if !std::io::stdin().is_terminal() => Err(Failure::new(
-            code::USAGE,
-            "no new password was given, and there is no terminal to ask on",
-        )
-        .next("use `--new-password-file FILE`; `--password-file` is the one that opens it now")),
-        None => ask("New repository password", true),
-    }
+fn new_password(context: &Context, file: Option<&Path>) -> Result<Password, Failure> {
+    let password = match file {
+        Some(path) => Password::from_file(&read_file(path, "new password file")?)?,
+        None if !std::io::stdin().is_terminal() => {
+            return Err(Failure::new(
+                code::USAGE,
+                "no new password was given, and there is no terminal to ask on",
+            )
+            .next(
+                "use `--new-password-file FILE`; `--password-file` is the one that opens it now",
+            ));
+        }
+        None => ask("New repository password", true)?,
+    };
+    weigh(&password, &context.progress);
+    Ok(password)
 }
 
 fn ready(context: &Context) -> Result<Opened, Failure> {
@@ -95,7 +101,7 @@ fn ready(context: &Context) -> Result<Opened, Failure> {
 
 fn add(context: &Context, file: Option<&Path>, label: &str) -> Result<u8, Failure> {
     let opened = ready(context)?;
-    let secret = SlotSecret::Password(new_password(file)?);
+    let secret = SlotSecret::Password(new_password(context, file)?);
     let id = opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), label)?;
     said(context, id, &format!("was added, called \"{}\"", plain(label)))
 }
@@ -143,7 +149,7 @@ fn passwd(context: &Context, file: Option<&Path>) -> Result<u8, Failure> {
             "note: opened with the recovery key: a new password is added, and none is removed",
         );
     }
-    let secret = SlotSecret::Password(new_password(file)?);
+    let secret = SlotSecret::Password(new_password(context, file)?);
     let id = opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), "password")?;
     if context.global.recovery_file.is_none() {
         let writer = opened.writer()?;

@@ -3,13 +3,15 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
-use super::chosen;
+use super::{chosen, closed, opens_it};
 use crate::cli::args::{Cat, Ls, Note, One, Snapshots, Tag};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, count, counted, moment, path, plain, rfc3339};
 use crate::cli::output;
+use crate::observe::Observer;
 use crate::ops::backup::{Waiting, waiting};
+use crate::ops::reopen::is_closed;
 use crate::ops::{list, mark};
 use crate::snapshot::record::Verdict;
 use crate::snapshot::select::of_device;
@@ -58,9 +60,24 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
         output::note(&format!("There is no snapshot{}.", plain(&what)));
         return Ok(0);
     }
+    let closed_count = shown.iter().filter(|snapshot| is_closed(snapshot)).count() as u64;
+    for line in table(&shown).lines() {
+        output::line(line.trim_end())?;
+    }
+    if closed_count > 0 {
+        context.progress.remark(&format!(
+            "{} kept as the phone encrypted them, each change whole: `russet reopen` opens them, with the iPhone backup password of their day",
+            counted(closed_count, "snapshot")
+        ));
+    }
+    Ok(0)
+}
+
+fn table(shown: &[&Snapshot]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["id", "date", "phone", "iOS", "files", "size", "new", "tags", ""]);
+    let header = "id,date,phone,iOS,files,size,new,Apple's encryption,tags,";
+    table.set_header(header.split(','));
     for at in [4, 5, 6] {
         if let Some(column) = table.column_mut(at) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -72,7 +89,6 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
         if snapshot.state.pinned {
             tags.insert(0, "pinned".to_owned());
         }
-        let encrypted = if record.encrypted == Some(true) { "encrypted" } else { "" };
         let verdict = match record.verdict {
             Verdict::Complete => "",
             Verdict::Incomplete => "INCOMPLETE",
@@ -86,14 +102,22 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
             count(record.counts.files),
             bytes(record.counts.len),
             bytes(record.counts.new_len),
+            encryption(snapshot).to_owned(),
             tags.join(", "),
-            marks(&[encrypted, verdict, snapshot.state.note.as_deref().unwrap_or("")]),
+            marks(&[verdict, snapshot.state.note.as_deref().unwrap_or("")]),
         ]);
     }
-    for line in table.lines() {
-        output::line(line.trim_end())?;
+    table
+}
+
+/// What Apple's encryption of a backup is to us, in words: nothing where nobody could tell.
+fn encryption(snapshot: &Snapshot) -> &'static str {
+    match snapshot.record.encrypted {
+        Some(true) if is_closed(snapshot) => "encrypted, closed",
+        Some(true) => "encrypted, opened",
+        Some(false) => "not encrypted",
+        None => "",
     }
-    Ok(0)
 }
 
 fn marks(words: &[&str]) -> String {
@@ -112,7 +136,8 @@ fn describe(snapshot: &Snapshot) -> serde_json::Value {
     json!({
         "snapshot_id": snapshot.id, "short_id": snapshot.short_id(), "time": rfc3339(record.backup_time),
         "time_source": record.backup_time_source, "captured": rfc3339(record.captured), "udid": record.udid,
-        "device": record.device, "kind": record.kind, "encrypted": record.encrypted, "verdict": record.verdict,
+        "device": record.device, "kind": record.kind, "encrypted": record.encrypted,
+        "opened": (record.encrypted == Some(true)).then(|| !is_closed(snapshot)), "verdict": record.verdict,
         "counts": counts, "problem_count": record.problem_count, "problems": record.problems,
         "parent": record.parent, "tags": snapshot.state.tags, "pinned": snapshot.state.pinned,
         "note": snapshot.state.note,
@@ -149,6 +174,9 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
         (Some(failure), _) => Err(failure),
         (None, Ok(0)) if listing.shown_count == 0 && args.path.is_some() => {
             let path = args.path.as_deref().unwrap_or_default();
+            if let Some(failure) = closed(&snapshot) {
+                return Err(failure);
+            }
             Err(Failure::new(
                 code::FAILED,
                 format!("snapshot {} has nothing below \"{}\"", snapshot.short_id(), plain(path)),
@@ -157,13 +185,22 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
                 || "names are told apart by case; without a path everything is listed".to_owned(),
             )))
         }
-        (None, Ok(0)) => Ok(0),
+        (None, Ok(0)) => {
+            if is_closed(&snapshot) {
+                context.progress.remark(&as_encrypted(&snapshot));
+            }
+            Ok(0)
+        }
         (None, Ok(damaged)) => {
             output::note(&format!("{} of the listing could not be read", counted(damaged, "part")));
             Ok(code::INCOMPLETE)
         }
         (None, Err(error)) => Err(Failure::stdout(error)),
     }
+}
+
+fn as_encrypted(snapshot: &Snapshot) -> String {
+    format!("this is what the phone encrypted, under Apple's own names. {}", opens_it(snapshot))
 }
 
 /// Lines held back at most: a listing is shown as it comes.
@@ -275,9 +312,10 @@ fn categories(
         && sums.iter().all(|(name, _)| *name == list::OWN_LISTS);
     if hidden {
         sums.iter_mut().for_each(|(name, _)| *name = "Encrypted by Apple");
-        output::note(
-            "This is an encrypted backup: which file is what only its iPhone backup password tells.",
-        );
+        context.progress.remark(&format!(
+            "this is an encrypted backup: which file is what only its iPhone backup password tells. {}",
+            opens_it(snapshot)
+        ));
     }
     for (name, sum) in sums {
         if context.json() {
@@ -302,6 +340,9 @@ pub(super) fn cat(context: &Context, args: &Cat) -> Result<u8, Failure> {
     let entry = list::find_file(&opened.repository, &snapshot, &args.path, &context.progress);
     context.progress.clear();
     let Some(Entry { what: What::File(content), .. }) = entry else {
+        if let Some(failure) = closed(&snapshot) {
+            return Err(failure);
+        }
         return Err(Failure::new(
             code::FAILED,
             format!("snapshot {} has no file \"{}\"", snapshot.short_id(), plain(&args.path)),

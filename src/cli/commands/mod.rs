@@ -20,8 +20,9 @@ use jiff::tz::TimeZone;
 
 use super::args::{Cli, Command};
 use super::context::Context;
-use super::failure::Failure;
+use super::failure::{Failure, code};
 use crate::ops::open::Opened;
+use crate::ops::reopen::is_closed;
 use crate::snapshot::select::select;
 use crate::snapshot::{Snapshot, record};
 
@@ -58,6 +59,23 @@ pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
         Command::Completions(args) => repo::completions::<Cli>(&args),
         Command::Version => repo::version(context),
     }
+}
+
+/// What opens a snapshot that is kept as the phone encrypted it.
+fn opens_it(snapshot: &Snapshot) -> String {
+    format!(
+        "`russet reopen {}` opens it, with the iPhone backup password of its day; `russet restore` gives it back as it was",
+        snapshot.short_id()
+    )
+}
+
+/// That nobody can tell which file is what; none, if the snapshot is not kept as the phone encrypted it.
+fn closed(snapshot: &Snapshot) -> Option<Failure> {
+    let what = format!(
+        "snapshot {} is kept as the phone encrypted it: which file is what only its iPhone backup password tells",
+        snapshot.short_id()
+    );
+    is_closed(snapshot).then(|| Failure::new(code::FAILED, what).next(opens_it(snapshot)))
 }
 
 /// The snapshot that a word means.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::phone_keys;
@@ -16,12 +17,13 @@ use crate::cli::progress::OfPhone;
 use crate::cli::{output, stop};
 use crate::observe::{Observer, Prompt};
 use crate::ops::backup::{
-    BackedUp, BackupOptions, Finished, Job, backup as back_up, finish_waiting, stop_of,
+    BackedUp, BackupError, BackupOptions, Finished, Job, backup as back_up, finish_waiting, stop_of,
 };
 use crate::ops::phones::{
     Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, matches,
     pair as ask_to_trust, same_udid,
 };
+use crate::snapshot::Snapshot;
 
 /// How long a person may take to tap Trust.
 const TRUST_TIME: Duration = Duration::from_secs(120);
@@ -94,45 +96,59 @@ pub(super) fn devices(context: &Context, args: &Devices) -> Result<u8, Failure> 
 }
 
 fn tell_devices(context: &Context, seen: &[Seen]) -> Result<(), Failure> {
+    if context.json() {
+        return seen.iter().try_for_each(tell_device_json);
+    }
+    if seen.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["phone", "by", "model", "iOS", "backups", "UDID"]);
     for phone in seen {
-        let connection = word(phone.attached.connection);
-        if context.json() {
-            let values = phone.values.as_ref().ok();
-            output::message(
-                "device",
-                json!({
-                    "udid": phone.attached.udid, "connection": connection,
-                    "trusted": values.is_some(),
-                    "why": phone.values.as_ref().err().map(ToString::to_string),
-                    "name": phone.name(),
-                    "product_type": values.and_then(|v| v.product_type.clone()),
-                    "product_version": values.and_then(|v| v.product_version.clone()),
-                    "encrypted": values.map(|v| v.will_encrypt == Some(true)),
-                }),
-            )?;
-            continue;
-        }
-        let about = match &phone.values {
-            Ok(values) => format!(
-                "{} · iOS {} · {}",
-                plain(values.product_type.as_deref().unwrap_or("?")),
-                plain(values.product_version.as_deref().unwrap_or("?")),
-                if values.will_encrypt == Some(true) {
-                    "encrypted backups"
-                } else {
-                    "backups NOT encrypted"
-                },
-            ),
-            Err(error) if is_untrusted(error) => {
-                format!("{error}: `russet pair {}`", phone.attached.udid)
+        let values = phone.values.as_ref().ok();
+        let value = |of: fn(&Values) -> Option<&str>| plain(values.and_then(of).unwrap_or("?"));
+        table.add_row([
+            value(|values| values.name.as_deref()),
+            word(phone.attached.connection).to_owned(),
+            value(|values| values.product_type.as_deref()),
+            value(|values| values.product_version.as_deref()),
+            match values.map(|values| values.will_encrypt == Some(true)) {
+                Some(true) => "encrypted",
+                Some(false) => "NOT encrypted",
+                None => "?",
             }
-            Err(error) => error.to_string(),
-        };
-        // A phone that cannot be asked has no name here; its UDID stands at the end.
-        let name = phone.name().map_or("?".to_owned(), plain);
-        output::line(&format!("{name}  {connection}  {about}  {}", phone.attached.udid))?;
+            .to_owned(),
+            plain(&phone.attached.udid),
+        ]);
+    }
+    for line in table.lines() {
+        output::line(line.trim_end())?;
+    }
+    for phone in seen {
+        let Err(error) = &phone.values else { continue };
+        let udid = plain(&phone.attached.udid);
+        let next =
+            if is_untrusted(error) { format!(": `russet pair {udid}`") } else { String::new() };
+        output::note(&format!("{udid}: {error}{next}"));
     }
     Ok(())
+}
+
+fn tell_device_json(phone: &Seen) -> Result<(), Failure> {
+    let values = phone.values.as_ref().ok();
+    output::message(
+        "device",
+        json!({
+            "udid": phone.attached.udid, "connection": word(phone.attached.connection),
+            "trusted": values.is_some(),
+            "why": phone.values.as_ref().err().map(ToString::to_string),
+            "name": phone.name(),
+            "product_type": values.and_then(|v| v.product_type.clone()),
+            "product_version": values.and_then(|v| v.product_version.clone()),
+            "encrypted": values.map(|v| v.will_encrypt == Some(true)),
+        }),
+    )
 }
 
 /// Whether the phone only has to be asked to trust this computer.
@@ -302,29 +318,11 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
         note: args.note,
         pin: args.pin,
     };
-    // The phones are asked first: nobody types a password for a phone that does not trust this computer.
-    let mut worst = 0;
-    let mut jobs = Vec::new();
-    let mut names = Vec::new();
     let several = seen.len() > 1;
     let by_cable = seen.iter().any(|phone| phone.attached.connection == Connection::Usb);
     let observers: Vec<OfPhone<'_>> =
         seen.iter().map(|phone| OfPhone::new(&context.progress, phone.shown())).collect();
-    for (phone, own) in seen.into_iter().zip(&observers) {
-        let name = phone.shown();
-        let observer: &dyn Observer = if several { own } else { &context.progress };
-        match job(context, &muxer, phone, observer) {
-            Ok(job) => {
-                jobs.push(job);
-                names.push(name);
-            }
-            Err(failure) if several => {
-                tell_failure(context, &name, &failure)?;
-                worst = worse(worst, failure.code());
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
+    let (jobs, names, mut worst) = jobs(context, &muxer, seen, &observers)?;
     if jobs.is_empty() {
         return Ok(worst);
     }
@@ -345,13 +343,53 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let observer = &context.progress;
     let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked)?;
     context.progress.clear();
-    let mut is_made = false;
+    worst = worse(worst, tell_all(context, &names, done, several)?);
+    if worst == 0 && by_cable && !names.is_empty() && !context.json() {
+        let phones = if several { "phones" } else { "phone" };
+        output::line(&format!("  You can unplug the {phones}."))?;
+    }
+    Ok(worst)
+}
+
+/// A session with each phone, and their names; what failed of several is told. The phones are asked first: nobody types a password for
+/// a phone that does not trust this computer.
+fn jobs<'a>(
+    context: &'a Context,
+    muxer: &Muxer,
+    seen: Vec<Seen>,
+    observers: &'a [OfPhone<'a>],
+) -> Result<(Vec<Job<'a>>, Vec<String>, u8), Failure> {
+    let several = seen.len() > 1;
+    let (mut jobs, mut names, mut worst) = (Vec::new(), Vec::new(), 0);
+    for (phone, own) in seen.into_iter().zip(observers) {
+        let name = phone.shown();
+        let observer: &dyn Observer = if several { own } else { &context.progress };
+        match job(context, muxer, phone, observer) {
+            Ok(job) => {
+                jobs.push(job);
+                names.push(name);
+            }
+            Err(failure) if several => {
+                tell_failure(context, &name, &failure)?;
+                worst = worse(worst, failure.code());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok((jobs, names, worst))
+}
+
+/// Tells what came of each phone. One that fails alone is the command's own failure.
+fn tell_all(
+    context: &Context,
+    names: &[String],
+    done: Vec<Result<BackedUp, BackupError>>,
+    several: bool,
+) -> Result<u8, Failure> {
+    let mut worst = 0;
     for (name, result) in names.iter().zip(done) {
         match result {
-            Ok(made) => {
-                is_made = true;
-                worst = worse(worst, tell_made(context, &made)?);
-            }
+            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
             Err(error) if several => {
                 let failure = Failure::from(error);
                 tell_failure(context, name, &failure)?;
@@ -359,13 +397,6 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
             }
             Err(error) => return Err(error.into()),
         }
-    }
-    if is_made && by_cable && worst == 0 && !context.json() {
-        output::line(if several {
-            "  You can unplug the phones."
-        } else {
-            "  You can unplug the phone."
-        })?;
     }
     Ok(worst)
 }
@@ -418,7 +449,7 @@ pub(super) fn tell_waiting(
     }
     for (udid, result) in waiting {
         match result {
-            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
+            Ok(made) => worst = worse(worst, tell_snapshot(context, &made)?),
             Err(error) => {
                 let failure = Failure::from(error);
                 tell_failure(context, &udid, &failure)?;
@@ -452,7 +483,16 @@ fn tell_failure(context: &Context, name: &str, failure: &Failure) -> Result<(), 
     Ok(())
 }
 
+/// Tells of a snapshot that was just made with a phone.
 fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
+    let exit = tell_snapshot(context, made)?;
+    if exit == 0 && !context.json() {
+        output::line("  You can unplug the phone.")?;
+    }
+    Ok(exit)
+}
+
+fn tell_snapshot(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
     let (snapshot, written) = (&made.snapshot, &made.written);
     let record = &snapshot.record;
     let exit = if snapshot.is_good() { 0 } else { code::INCOMPLETE };
@@ -484,10 +524,15 @@ fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
         bytes(written.stored_len),
     ))?;
     if exit != 0 {
-        let things = counted(record.problem_count, "thing");
-        output::note(&format!(
-            "  It is INCOMPLETE: {things} missing or not as the phone's own list says. It will not stand for the phone while a complete one exists; the next backup asks for everything."
-        ));
+        tell_incomplete(snapshot);
     }
     Ok(exit)
+}
+
+/// What an incomplete snapshot is worth.
+pub(super) fn tell_incomplete(snapshot: &Snapshot) {
+    let things = counted(snapshot.record.problem_count, "thing");
+    output::note(&format!(
+        "  It is INCOMPLETE: {things} missing or not as the phone's own list says. It will not stand for the phone while a complete one exists; the next backup asks for everything."
+    ));
 }

@@ -52,13 +52,11 @@ pub(super) fn keys<'a>(
         passwords.push(secret::phone_password_file(file)?);
     }
     let unopened = if opening.store_encrypted { Unopened::Store } else { Unopened::Refuse };
-    let dir = match &opening.spool {
-        Some(dir) => dir.clone(),
-        None => beside(context)?,
-    };
-    // A draft keeps it for runs that may begin elsewhere.
-    let dir = std::path::absolute(&dir).unwrap_or(dir);
-    let mut keys = PhoneKeys::new(Passwords::new(passwords), ask, unopened, dir);
+    let mut keys = PhoneKeys::new(Passwords::new(passwords), ask, unopened, beside(context)?);
+    if let Some(dir) = &opening.spool {
+        // A draft keeps it for runs that may begin elsewhere.
+        keys.spool.dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+    }
     keys.remembers = !opening.no_remember;
     if let Some(len) = opening.spool_segment_len {
         keys.spool.segment_len = len;
@@ -70,7 +68,8 @@ pub(super) fn keys<'a>(
 pub(super) fn beside(context: &Context) -> Result<PathBuf, Failure> {
     let location = context.location()?;
     let location = std::fs::canonicalize(&location).unwrap_or(location);
-    Ok(location.parent().map_or_else(|| location.clone(), PathBuf::from))
+    let beside = location.parent().map_or_else(|| location.clone(), PathBuf::from);
+    Ok(std::path::absolute(&beside).unwrap_or(beside))
 }
 
 /// Whether unfinished backups are in the repository, which is seen without its password.

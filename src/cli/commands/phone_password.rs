@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::phone::{job, muxer, one};
+use super::phone_keys::beside;
 use super::remembered;
 use crate::apple;
 use crate::cli::args::PhonePassword;
@@ -172,7 +173,8 @@ impl Met {
 
     fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<u8, Failure> {
         let (opened, phone) = (&mut self.opened, &mut self.phone);
-        let changed = change(opened, phone, wanted, self.remembers, &context.progress)?;
+        let beside = beside(context)?;
+        let changed = change(opened, phone, wanted, self.remembers, beside, &context.progress)?;
         context.progress.clear();
         let udid = phone.attached().udid.clone();
         let name = self.values.name.clone().unwrap_or_else(|| udid.clone());

@@ -8,9 +8,8 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code, worse};
 use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
 use crate::cli::{output, stop};
-use crate::ops::backup::{BackupOptions, finish_waiting};
+use crate::ops::backup::{BackupOptions, Interrupted, finish_waiting, interrupted};
 use crate::ops::reopen::{Reopened, is_closed, prunable_len, reopen as open_again};
-use crate::snapshot::record::Verdict;
 use crate::snapshot::{Snapshot, record};
 
 /// What a prune leaves unless it is told otherwise.
@@ -24,18 +23,24 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     for word in &args.snapshots {
         wanted.push(chosen(&opened, word)?);
     }
-    let (mut worst, mut waiting_count) = (0, 0);
+    let (mut worst, mut told_count) = (0, 0);
     if wanted.is_empty() {
         let options = BackupOptions::default();
         let progress = &context.progress;
         let waiting = finish_waiting(&mut opened, &options, &keys, progress, &stop::asked)?;
-        waiting_count = waiting.len();
+        told_count = waiting.len();
+        let made = waiting.iter().filter_map(|(_, result)| Some(result.as_ref().ok()?.snapshot.id));
+        let made: Vec<_> = made.collect();
         worst = phone::tell_waiting(context, waiting)?.0;
+        let interrupted = interrupted(&opened.repository);
+        told_count += interrupted.len();
+        tell_interrupted(context, &interrupted)?;
         let (all, _) = record::all(&opened.repository);
-        wanted = all.into_iter().filter(is_closed).collect();
+        // What was just made was opened as far as it can be.
+        wanted = all.into_iter().filter(|s| is_closed(s) && !made.contains(&s.id)).collect();
     }
     if wanted.is_empty() {
-        if waiting_count == 0 && !context.json() {
+        if told_count == 0 && !context.json() {
             output::line("Nothing is stored as an iPhone encrypted it.")?;
         }
         return Ok(worst);
@@ -47,16 +52,13 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         match result {
             Ok(outcome) => {
                 opened_count += u64::from(matches!(outcome, Reopened::New { .. }));
-                if is_damaged(old, &outcome) {
-                    worst = worse(worst, code::INCOMPLETE);
-                }
-                tell(context, old, &outcome)?;
+                worst = worse(worst, tell(context, old, &outcome)?);
             }
             Err(error) => {
                 let failure = Failure::from(error);
                 failure.tell_of(&old.short_id(), context.json())?;
                 output::note(&format!("{}: {}", old.short_id(), failure.text()));
-                worst = failure.code();
+                worst = worse(worst, failure.code());
             }
         }
     }
@@ -76,13 +78,40 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     Ok(worst)
 }
 
-/// Whether opening it showed that it is not whole.
-fn is_damaged(old: &Snapshot, outcome: &Reopened) -> bool {
-    let is_incomplete = |snapshot: &Snapshot| snapshot.record.verdict == Verdict::Incomplete;
-    matches!(outcome, Reopened::New { snapshot, .. } if is_incomplete(snapshot) && !is_incomplete(old))
+/// Tells of what nobody can open yet: the keys come last.
+fn tell_interrupted(context: &Context, backups: &[Interrupted]) -> Result<(), Failure> {
+    context.progress.clear();
+    for backup in backups {
+        let Interrupted { device, udid, received_len } = backup;
+        if context.json() {
+            let body = json!({ "device": device, "udid": udid, "received_len": received_len });
+            output::message("interrupted", body)?;
+        } else {
+            output::line(&format!(
+                "{} has not sent everything of its last backup ({} are here): connect it, and `russet backup` goes on there",
+                plain(device),
+                bytes(*received_len),
+            ))?;
+        }
+    }
+    Ok(())
 }
 
-fn tell(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<(), Failure> {
+/// Gives the exit code for it.
+fn tell(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<u8, Failure> {
+    tell_outcome(context, old, outcome)?;
+    match outcome {
+        Reopened::New { snapshot, .. } if !snapshot.is_good() => {
+            if !context.json() {
+                phone::tell_incomplete(snapshot);
+            }
+            Ok(code::INCOMPLETE)
+        }
+        Reopened::New { .. } | Reopened::AsItWas => Ok(0),
+    }
+}
+
+fn tell_outcome(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<(), Failure> {
     let date = old.record.backup_time;
     match outcome {
         Reopened::AsItWas if context.json() => output::message(
@@ -105,7 +134,7 @@ fn tell(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<(), Fai
         ),
         Reopened::New { snapshot, .. } => output::line(&format!(
             "{} Snapshot {} of {}, {}: {} opened; it takes the place of {}",
-            if is_damaged(old, outcome) { "!" } else { "✓" },
+            if snapshot.is_good() { "✓" } else { "!" },
             snapshot.short_id(),
             plain(snapshot.device_name()),
             moment(date),

@@ -1,6 +1,7 @@
 //! `init`, `repo info`, `config`, `completions`, `version`.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::cli::args::{Completions, Config, Init};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, counted, moment};
-use crate::cli::{output, settings};
+use crate::cli::secret::weigh;
+use crate::cli::{output, question, settings};
 use crate::ops;
 
 /// About how long a password guess shall take on this computer.
@@ -24,6 +26,7 @@ pub(super) fn init(context: &Context, args: &Init) -> Result<u8, Failure> {
         None => context.location()?,
     };
     let password = context.password("New repository password", true)?;
+    weigh(&password, &context.progress);
     let created = ops::init::init(&location, password, calibrate(KDF_TIME))?;
     let words = created.recovery.words();
     if context.json() {
@@ -36,7 +39,9 @@ pub(super) fn init(context: &Context, args: &Init) -> Result<u8, Failure> {
     }
     let said = output::line(&format!("A new repository was made at {}.", location.display()));
     said.and_then(|()| show_recovery_key(&words)).map_err(|_| unseen())?;
-    ask_back(&created.recovery)?;
+    if ask_back(&created.recovery).is_break() {
+        return Err(left_at_the_words(&location));
+    }
     output::line(&format!(
         "Next: `russet --repo {0} backup` backs up the iPhone that is plugged in, `russet --repo {0} import --all` takes what Finder or iTunes made.",
         location.display()
@@ -70,25 +75,42 @@ pub(super) fn show_recovery_key(words: &str) -> Result<(), Failure> {
     output::line("")
 }
 
+/// Somebody went away while the words stood there: all is made by then.
+fn left_at_the_words(location: &Path) -> Failure {
+    output::note("");
+    let what = format!(
+        "stopped as asked; the repository at {} is whole, and the words above open it",
+        location.display()
+    );
+    Failure::new(code::INTERRUPTED, what)
+        .next("if they are not on paper: `russet key recovery` makes another recovery key, `russet key remove` takes this one away")
+}
+
 /// On a terminal one word is asked back: a sheet that was not written helps nobody.
-fn ask_back(key: &RecoveryKey) -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(());
+/// Breaks where somebody asked to stop.
+fn ask_back(key: &RecoveryKey) -> ControlFlow<()> {
+    if !io::stdin().is_terminal() {
+        return ControlFlow::Continue(());
     }
     let words = key.words();
-    let Some(wanted) = words.split(' ').nth(16) else { return Ok(()) };
+    let Some(wanted) = words.split(' ').nth(16) else { return ControlFlow::Continue(()) };
     loop {
         output::note("When they are written down, type word 17 (or Enter to go on without):");
-        let mut line = String::new();
-        let read = std::io::stdin().read_line(&mut line);
-        if read.is_err() || line.trim().is_empty() {
+        let line = match question::line() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                return ControlFlow::Break(());
+            }
+            read => read.unwrap_or_default(),
+        };
+        if line.trim().is_empty() {
             output::note(
                 "Not checked. `russet key recovery` makes another recovery key at any time.",
             );
-            return Ok(());
+            return ControlFlow::Continue(());
         }
         if line.trim().eq_ignore_ascii_case(wanted) {
-            return output::line("Good.");
+            output::note("Good.");
+            return ControlFlow::Continue(());
         }
         output::note("That is not word 17.");
     }

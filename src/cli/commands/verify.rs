@@ -94,7 +94,7 @@ fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
     }
     if apple.closed_count > 0 {
         output::note(&format!(
-            "{} kept as the phone encrypted them: only their bytes were checked",
+            "{} kept as the phone encrypted them: only their bytes were checked; `russet reopen` opens them, or `russet reopen SNAP` one",
             counted(apple.closed_count, "snapshot")
         ));
     }

@@ -16,8 +16,9 @@ use russet_store::session::Session;
 use super::{BackedUp, BackupError, BackupOptions, Run, settle};
 use crate::capture::device::begin::Begun;
 use crate::capture::device::connect::same_udid;
-use crate::capture::device::record::{self as draft, Received};
-use crate::capture::device::spool::{Spool, SpoolRecord, leftovers};
+use crate::capture::device::host::HostError;
+use crate::capture::device::record::{self as draft, DraftRecord, Received};
+use crate::capture::device::spool::{Fate, Spool, SpoolRecord, leftovers};
 use crate::capture::device::take::{TakeError, Taken, complete};
 use crate::observe::Observer;
 use crate::ops::commit::commit;
@@ -96,8 +97,40 @@ pub fn waiting(repository: &Repository) -> Vec<Waiting> {
     waiting.collect()
 }
 
-/// Removes what earlier runs left of spools. Nothing of this repository is in the making while this is called.
+/// A backup of which its phone has not sent everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interrupted {
+    /// The phone's name in its newest snapshot, or its UDID.
+    pub device: String,
+    /// The phone.
+    pub udid: String,
+    /// Bytes that came.
+    pub received_len: u64,
+}
+
+/// The backups that need their phones again: no [`finish_waiting`] ends them.
+#[must_use]
+pub fn interrupted(repository: &Repository) -> Vec<Interrupted> {
+    let (drafts, _) = draft::all(repository);
+    let (snapshots, _) = record::all(repository);
+    let begun = drafts.into_iter().map(|found| found.record);
+    let begun = begun.filter(|record| record.received.is_none() && record.received_len > 0);
+    let told = begun.map(|DraftRecord { udid, received_len, .. }| {
+        let of_phone = snapshots.iter().filter(|s| same_udid(&s.record.udid, &udid));
+        let newest = of_phone.max_by_key(|s| s.record.captured);
+        let device = newest.map_or(udid.as_str(), Snapshot::device_name).to_owned();
+        Interrupted { device, udid, received_len }
+    });
+    told.collect()
+}
+
+/// Removes what earlier runs left of spools, and tells what it leaves alone; once in a command. Nothing of this repository is in the
+/// making while this is called.
 pub(super) fn clean_spools(repository: &Repository, keys: &PhoneKeys<'_>, observer: &dyn Observer) {
+    keys.cleaned.call_once(|| clean(repository, keys, observer));
+}
+
+fn clean(repository: &Repository, keys: &PhoneKeys<'_>, observer: &dyn Observer) {
     let (drafts, odd_count) = draft::all(repository);
     if odd_count > 0 {
         // Who knows what they name.
@@ -105,12 +138,17 @@ pub(super) fn clean_spools(repository: &Repository, keys: &PhoneKeys<'_>, observ
     }
     let known: Vec<PathBuf> =
         drafts.into_iter().filter_map(|d| Some(d.record.spool?.folder)).collect();
-    for left in leftovers(&keys.spool.dir, repository.id(), &known) {
+    for left in keys.spool.dirs().flat_map(|dir| leftovers(dir, repository.id(), &known)) {
         let folder = left.folder.display();
-        observer.remark(&match left.removed {
-            Ok(()) => format!("{folder}, which an earlier backup left behind, was removed"),
-            Err(error) => format!(
+        observer.remark(&match left.fate {
+            Fate::Removed(Ok(())) => {
+                format!("{folder}, which an earlier backup left behind, was removed")
+            }
+            Fate::Removed(Err(error)) => format!(
                 "{folder}, which an earlier backup left behind, could not be removed: {error}"
+            ),
+            Fate::Stays { len } => format!(
+                "{folder} holds {len} bytes that an iPhone once sent, and no unfinished backup here names it: another copy of this repository may need it; if there is none, it can be deleted by hand"
             ),
         });
     }
@@ -145,7 +183,12 @@ impl Run<'_> {
                 return Err(BackupError::Take(TakeError::HungUp));
             };
             Ok::<_, BackupError>(complete(begun, &unlock, &session, feeder, observer, self.stop)?)
-        })?;
+        });
+        if let Err(BackupError::Take(TakeError::Host(HostError::ListLost(_)))) = &taken {
+            // What is left of it says nothing to anybody, and the phone would go on as if all of it were here.
+            self.give_up(draft, spool.as_ref(), observer);
+        }
+        let taken = taken?;
         let (received_len, kept_count) = (taken.received_len, taken.kept_count);
         let mut record = describe(taken, received, &udid, self.repository);
         record.parent = base;
@@ -176,7 +219,8 @@ impl Run<'_> {
         }
     }
 
-    /// Goes on with a backup that waits. None: its snapshot is there already, and only what it was made in was left.
+    /// Goes on with a backup that waits. None: its snapshot is there already, and only what it was made in was left; or nothing can
+    /// be made of it.
     fn again(
         &self,
         found: draft::Found,
@@ -195,15 +239,27 @@ impl Run<'_> {
             return Ok(None);
         }
         let ambient = Arc::clone(self.repository.ambient());
-        let draft = draft::load(self.repository, &record).map_err(TakeError::from)?;
+        let place = &self.keys.spool;
+        let draft = draft::load(self.repository, &mut record, place).map_err(TakeError::from)?;
         let spool = match record.spool.take() {
-            Some(record) => Some(Spool::resume(record, ambient)?.0),
+            Some(record) => {
+                self.tell_where(&record, observer);
+                Some(Spool::resume(record, place, ambient)?.0)
+            }
             None => None,
         };
         record.spool = spool.as_ref().map(|spool| spool.record().clone());
         let begun = Begun { id, record, draft, is_resumed: true, spool };
         let session = Session::begin(self.repository, None)?;
-        self.make(begun, session, observer).map(Some)
+        match self.make(begun, session, observer) {
+            Err(BackupError::Take(TakeError::Host(HostError::ListLost(why)))) => {
+                observer.remark(&format!(
+                    "the backup that waited is given up: the list of its files is lost ({why}), and without that it is none; `russet backup` asks the iPhone for it again"
+                ));
+                Ok(None)
+            }
+            made => made.map(Some),
+        }
     }
 }
 

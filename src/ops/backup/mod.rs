@@ -7,7 +7,7 @@
 mod finish;
 mod waits;
 
-pub use finish::{Finished, Waiting, finish_waiting, waiting};
+pub use finish::{Finished, Interrupted, Waiting, finish_waiting, interrupted, waiting};
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -21,7 +21,6 @@ use russet_store::repository::{Repository, RepositoryError};
 use russet_store::session::{Session, SessionError, Written};
 
 use self::finish::clean_spools;
-use self::waits::MB;
 use super::awake::awake;
 use super::beside::{SERVICE, heard};
 use super::commit::CommitError;
@@ -35,7 +34,7 @@ use crate::capture::device::connect::{
 use crate::capture::device::spool::SpoolError;
 use crate::capture::device::take::{TakeError, Wish, take};
 use crate::capture::device::{Link, LinkError};
-use crate::observe::{Observer, Phase};
+use crate::observe::{Observer, Phase, size};
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::{self, Device};
@@ -86,7 +85,7 @@ pub enum BackupError {
     #[error(transparent)]
     Spool(#[from] SpoolError),
     /// A whole backup cannot fit there.
-    #[error("the iPhone holds about {} MB, and the drive of the spool {} has {} MB free", need_len / MB, dir.display(), free_len / MB)]
+    #[error("the iPhone holds about {}, and the drive of the spool {} has {} free", size(*need_len), dir.display(), size(*free_len))]
     SpoolTooSmall {
         /// What the phone holds.
         need_len: u64,
@@ -272,11 +271,12 @@ impl Run<'_> {
         for remark in &pieces.remarks {
             observer.remark(&format!("{remark}: {}", remark.error));
         }
-        let begun = begin(self.repository, self.snapshots, &udid, self.options.restart, observer)?;
+        let (restart, place) = (self.options.restart, &self.keys.spool);
+        let begun = begin(self.repository, self.snapshots, &udid, restart, place, observer)?;
         if begun.is_resumed {
             observer.remark(&format!(
-                "going on with the backup that was interrupted; {} bytes of it are here already",
-                begun.record.received_len
+                "going on with the backup that was interrupted; {} of it are here already",
+                size(begun.record.received_len)
             ));
         }
         if begun.record.received.is_some() {
@@ -364,7 +364,7 @@ fn remark_on(values: &Values, observer: &dyn Observer) {
     {
         observer.remark(&format!("the phone's battery is at {percent} %: let it charge"));
     }
-    if values.free_data_len.is_some_and(|len| len < 1 << 30) {
+    if values.free_data_len.is_some_and(|len| len < 1_000_000_000) {
         observer.remark("the phone has less than 1 GB free; it may fail to prepare its backup");
     }
 }

@@ -11,13 +11,11 @@ use super::{BackupError, Run};
 use crate::capture::device::begin::Begun;
 use crate::capture::device::connect::{Values, same_udid};
 use crate::capture::device::space::room_of;
-use crate::capture::device::spool::{Spool, SpoolError};
-use crate::observe::Observer;
+use crate::capture::device::spool::{Spool, SpoolError, SpoolRecord};
+use crate::observe::{Observer, size};
 use crate::ops::phone_keys::{Unopened, day};
 use crate::ops::rows::draft_manifest;
 use crate::snapshot::Snapshot;
-
-pub(super) const MB: u64 = 1_000_000;
 
 impl Run<'_> {
     /// What an encrypted phone sends waits for its keys, if something may open it.
@@ -51,17 +49,20 @@ impl Run<'_> {
             self.warn(&begun, observer);
         }
         let ambient = Arc::clone(self.repository.ambient());
-        begun.spool = match begun.record.spool.take() {
+        let known = begun.record.spool.take();
+        let is_spooled = is_opened || known.is_some();
+        begun.spool = match known.and_then(|record| self.stays(record, observer)) {
             Some(record) => {
-                let (spool, cut_len) = Spool::resume(record, ambient)?;
+                let (spool, cut_len) = Spool::resume(record, &self.keys.spool, ambient)?;
                 if cut_len > 0 {
                     observer.remark(&format!(
-                        "{cut_len} bytes that were not yet safe when the last backup was interrupted are asked for again"
+                        "{} that were not yet safe when the last backup was interrupted are asked for again",
+                        size(cut_len)
                     ));
                 }
                 Some(spool)
             }
-            None if is_opened => {
+            None if is_spooled => {
                 self.has_room(&begun, values, observer)?;
                 Some(Spool::create(&self.keys.spool, self.repository.id(), ambient)?)
             }
@@ -70,6 +71,28 @@ impl Run<'_> {
         // Until it is gone the draft says where it is.
         begun.record.spool = begun.spool.as_ref().map(|spool| spool.record().clone());
         Ok(begun)
+    }
+
+    /// The spool of an interrupted backup. None: nothing waits in it, and a new one would be put elsewhere.
+    fn stays(&self, spool: SpoolRecord, observer: &dyn Observer) -> Option<SpoolRecord> {
+        let is_elsewhere = self.keys.spool.is_elsewhere(&spool);
+        if spool.end == 0 && (is_elsewhere || !spool.folder.exists()) {
+            // One that cannot be removed is found, empty, by a later run.
+            let _left = spool.remove();
+            return None;
+        }
+        self.tell_where(&spool, observer);
+        Some(spool)
+    }
+
+    /// Says that what waits stays where it is, if another folder was named.
+    pub(super) fn tell_where(&self, spool: &SpoolRecord, observer: &dyn Observer) {
+        if self.keys.spool.is_elsewhere(spool) {
+            observer.remark(&format!(
+                "what came before waits in {} and stays there; the folder that was named is for backups that begin anew",
+                spool.folder.display()
+            ));
+        }
     }
 
     /// Whether the phone's last encrypted backup was stored as it was.
@@ -125,10 +148,10 @@ impl Run<'_> {
             return Err(BackupError::SpoolTooSmall { need_len, free_len, dir });
         }
         observer.remark(&format!(
-            "the iPhone holds about {} MB, and {} has {} MB free: what it sends may not fit",
-            need_len / MB,
+            "the iPhone holds about {}, and {} has {} free: what it sends may not fit",
+            size(need_len),
             dir.display(),
-            free_len / MB,
+            size(free_len),
         ));
         Ok(())
     }

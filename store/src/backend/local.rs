@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::lock::{Lock, LockError};
 use super::name::LOCK_NAME;
@@ -40,6 +40,8 @@ pub struct LocalBackend {
     device: Option<u64>,
     durability: Durability,
     unsynced: Mutex<Unsynced>,
+    /// Held while something is written, and by whoever removes an empty folder: that may be the one it is written to.
+    folders: RwLock<()>,
 }
 
 /// Folders whose entries changed since the last barrier.
@@ -73,7 +75,13 @@ impl LocalBackend {
                 return Err(BackendError::Io { doing: "open", name: name(), source });
             }
         };
-        Ok(Self { root, device, durability, unsynced: Mutex::default() })
+        Ok(Self {
+            root,
+            device,
+            durability,
+            unsynced: Mutex::default(),
+            folders: RwLock::default(),
+        })
     }
 
     /// Makes the folder, with those above it, if it is missing, and opens it. Whether a folder that was
@@ -203,6 +211,16 @@ impl LocalBackend {
         Ok(folder)
     }
 
+    /// Removes a folder below the repository's own that holds nothing any more. Nobody misses it, and nobody minds if it stays.
+    fn remove_if_empty(&self, folder: &Path) {
+        let is_own = folder == self.root || folder.parent() == Some(&self.root);
+        let is_empty = || fs::read_dir(folder).is_ok_and(|mut children| children.next().is_none());
+        if !is_own && is_empty() {
+            let _nobody_writes = self.folders.write().unwrap_or_else(PoisonError::into_inner);
+            let _not_empty = fs::remove_dir(folder);
+        }
+    }
+
     /// Whether these very bytes stand there already; if so they are synced, for whoever wrote them may
     /// have died before doing that. A file that cannot be read counts as different.
     fn is_there(&self, path: &Path, name: &Name, bytes: &[u8]) -> Result<bool, BackendError> {
@@ -300,17 +318,11 @@ impl Backend for LocalBackend {
 
     fn put_new(&self, name: &Name, bytes: &[u8]) -> Result<(), BackendError> {
         self.check_connected()?;
+        let _stays = self.folders.read().unwrap_or_else(PoisonError::into_inner);
         let folder = self.make_folders(name)?;
         let path = self.path(name);
         if !self.is_there(&path, name, bytes)? {
-            let temporary = match self.write_temporary(&folder, name, bytes) {
-                // It was empty, and another thread removed it a moment ago.
-                Err(BackendError::NotFound { .. }) => {
-                    self.make_folders(name)?;
-                    self.write_temporary(&folder, name, bytes)?
-                }
-                written => written?,
-            };
+            let temporary = self.write_temporary(&folder, name, bytes)?;
             temporary.rename(&path).map_err(|error| self.fail("rename", name.as_str(), error))?;
         }
         self.mark_unsynced(&folder);
@@ -358,10 +370,7 @@ impl Backend for LocalBackend {
         }
         // Also if it was gone: whoever removed it may not have synced.
         if let Some(folder) = path.parent() {
-            if folder.parent() != Some(&self.root) && folder != self.root {
-                // Nobody misses an empty folder below the repository's own; one that is not empty stays.
-                let _not_empty = fs::remove_dir(folder);
-            }
+            self.remove_if_empty(folder);
             self.mark_unsynced(folder);
         }
         Ok(())

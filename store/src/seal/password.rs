@@ -49,6 +49,12 @@ impl Password {
         Self::new(text)
     }
 
+    /// Its characters, without spaces around it: what somebody has to guess.
+    #[must_use]
+    pub fn char_count(&self) -> usize {
+        std::str::from_utf8(&self.0).map_or(0, |text| text.trim().chars().count())
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -126,10 +126,47 @@ fn an_encrypted_snapshot_says_so_and_that_its_files_are_hidden() {
     let encryption = russet_testkit::Encryption::Password { password, iterations: 1000 };
     repository.import(&fake().encryption(encryption).write_to(repository.folder("a")));
     let list = repository.ok(&["snapshots"]);
-    assert!(list.contains("  encrypted unchecked\n"), "{list}");
+    assert!(list.contains("  encrypted, closed ") && list.ends_with(" unchecked\n"), "{list}");
     let sums = repository.run(&["ls", "latest", "--categories"]).code(0);
     assert!(sums.stdout.contains("Encrypted by Apple"), "{}", sums.stdout);
     sums.says(&["only its iPhone backup password tells"]);
+}
+
+#[test]
+fn what_opens_a_closed_snapshot_is_named_wherever_it_is_in_the_way() {
+    let repository = TestRepository::new();
+    let encryption =
+        || russet_testkit::Encryption::Password { password: "pear".to_owned(), iterations: 1 };
+    let opened =
+        fake().date(DATE + WEEK).encryption(encryption()).write_to(repository.folder("opened"));
+    let file = repository.beside("pear");
+    fs::write(&file, "pear").unwrap();
+    let args = ["import", text(&opened), "--no-remember", "--phone-password-file", text(&file)];
+    repository.ok(&args);
+    repository.import(&fake().write_to(repository.folder("plain")));
+    let list = repository.ok(&["snapshots"]);
+    for words in ["  not encrypted", "  encrypted, opened"] {
+        assert_eq!(list.matches(words).count(), 1, "{list}");
+    }
+    let closed = fake().date(DATE + 2 * WEEK).encryption(encryption());
+    let id = repository.import(&closed.write_to(repository.folder("closed")));
+    let ran = repository.run(&["snapshots"]).code(0);
+    ran.says_of("1 snapshot kept as the phone encrypted", "`russet reopen`");
+    assert_eq!(ran.stdout.matches("  encrypted, closed").count(), 1, "{}", ran.stdout);
+    let told: Vec<_> = repository.snapshots().iter().map(|s| s["opened"].clone()).collect();
+    assert_eq!(told, [serde_json::Value::Null, true.into(), false.into()]);
+    let reopen = format!("`russet reopen {}`", &id[..8]);
+    let target = repository.folder("target");
+    for (args, code) in [
+        (&["ls", "latest"][..], 0),
+        (&["ls", "latest", "HomeDomain"], 1),
+        (&["ls", "latest", "--categories"], 0),
+        (&["cat", "latest", "HomeDomain/Library/a.db"], 1),
+        (&["extract", "latest", "--photos", "--target", text(&target)], 1),
+    ] {
+        repository.run(args).code(code).says(&[&reopen]);
+    }
+    repository.run(&["verify"]).code(0).says(&["`russet reopen"]);
 }
 
 #[test]

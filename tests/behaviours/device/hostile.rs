@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use plist::{Dictionary, Uid, Value};
 use russet::capture::device::begin::begin;
+use russet::capture::device::give::{RestoreWish, give};
 use russet::capture::device::host::HostError;
 use russet::capture::device::open_files::Unlocked;
+use russet::capture::device::shown::Shown;
+use russet::capture::device::spool::SpoolPlace;
 use russet::capture::device::take::{TakeError, Wish, complete, take};
 use russet::capture::device::{Link, record};
 use russet::observe::Collecting;
@@ -27,6 +30,7 @@ use russet_testkit::Random;
 use russet_testkit::repository::{Seeded, create_quick, open_quick};
 
 use super::super::drive::{soak, tell_soak};
+use super::{Scene, TestPhone, id};
 
 const UDID: &str = "00008110-000A1B2C3D4E5F60";
 /// The folder of another phone; nothing in this one's is called so.
@@ -53,11 +57,24 @@ impl Write for Phone {
 
 /// What such a phone says.
 struct Says {
+    /// The folder that it calls its own.
+    udid: String,
     random: Random,
     bytes: Vec<u8>,
 }
 
 impl Says {
+    /// A whole conversation.
+    fn all(udid: &str, random: Random) -> Self {
+        let mut says = Self { udid: udid.to_owned(), random, bytes: Vec::new() };
+        says.greeting();
+        for _ in 0..says.random.below(60) {
+            says.request();
+        }
+        says.end();
+        says
+    }
+
     fn message(&mut self, parts: Vec<Value>) {
         let mut bytes = Vec::new();
         Value::Array(parts).to_writer_binary(&mut bytes).unwrap();
@@ -119,12 +136,13 @@ impl Says {
             "drafts/1",
             "config",
         ];
+        let udid = &self.udid;
         match self.random.below(11) {
             10 => format!("{BESIDE}/ab/x"),
             0 => (*odd.get(self.random.index(odd.len())).unwrap()).to_owned(),
-            1 => format!("{UDID}/{}", odd[self.random.index(odd.len())]),
-            2 => format!("{UDID}/{}", "x/".repeat(self.random.index(2500))),
-            _ => format!("{UDID}/{}", places[self.random.index(places.len())]),
+            1 => format!("{udid}/{}", odd[self.random.index(odd.len())]),
+            2 => format!("{udid}/{}", "x/".repeat(self.random.index(2500))),
+            _ => format!("{udid}/{}", places[self.random.index(places.len())]),
         }
     }
 
@@ -245,7 +263,8 @@ impl Says {
             let nothing = Dictionary::new();
             self.message(vec!["DLMessageUploadFiles".into(), nothing.into(), 1.0.into(), 1.into()]);
             self.raw(b"/private/x");
-            self.raw(format!("{UDID}/Status.plist").as_bytes());
+            let status_path = format!("{}/Status.plist", self.udid);
+            self.raw(status_path.as_bytes());
             self.raw(&[b"\x0c".to_vec(), status("finished")].concat());
             self.raw(b"\0");
             self.bytes.extend([0; 4]);
@@ -271,7 +290,8 @@ fn converse(repository: &Repository, says: Says) -> bool {
     let observer = Collecting::default();
     let cuts = repository.config(Purpose::Write).unwrap().cut.clone();
     let cuts = Cuts::new(&cuts, repository.id_keys().cut_seed()).unwrap();
-    let begun = begin(repository, &[], UDID, false, &observer).unwrap();
+    let place = SpoolPlace::beside(std::env::temp_dir());
+    let begun = begin(repository, &[], UDID, false, &place, &observer).unwrap();
     let mut link = Link::open(Phone(Cursor::new(says.bytes))).unwrap();
     let device = Device::default();
     let wish = Wish {
@@ -303,7 +323,7 @@ fn look(repository: &Repository) {
     let (drafts, odd_count) = record::all(repository);
     assert_eq!(odd_count, 0);
     for found in &drafts {
-        let draft = record::load(repository, &found.record).unwrap();
+        let draft = record::read(repository, &found.record).unwrap();
         for (path, _) in draft.tree().all() {
             let parts: Vec<_> = path.split(|byte| *byte == b'/').collect();
             let is_odd = |part: &&[u8]| matches!(*part, b"" | b"." | b"..") || part.contains(&0);
@@ -329,13 +349,7 @@ fn a_phone_may_say_anything_in_any_place_of_any_message() {
         create_quick(&backend, ambient.as_ref(), Vec::new()).unwrap();
         let repository = open_quick(&backend, &ambient, Purpose::Write).unwrap();
         for number in 0..conversations {
-            let random = Random::of_parts(&[77, seed, number]);
-            let mut says = Says { random, bytes: Vec::new() };
-            says.greeting();
-            for _ in 0..says.random.below(60) {
-                says.request();
-            }
-            says.end();
+            let says = Says::all(UDID, Random::of_parts(&[77, seed, number]));
             len += says.bytes.len();
             done_count += u64::from(converse(&repository, says));
             look(&repository);
@@ -346,4 +360,27 @@ fn a_phone_may_say_anything_in_any_place_of_any_message() {
     tell_soak(&format!(
         "device: {count} phones that mean ill said {len} bytes, {done_count} trees"
     ));
+}
+
+#[test]
+fn a_phone_may_say_anything_while_it_is_restored_and_the_snapshot_stays() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired());
+    let (summary, udid) = (scene.backup_well(&phone), phone.udid());
+    let files = scene.repository.files("");
+    let opened = scene.repository.open();
+    let (snapshots, _) = russet::snapshot::record::all(&opened.repository);
+    let wish =
+        RestoreWish { keep_settings: true, system: false, reboot: true, remove_items: false };
+    for seed in 0..if soak() { 1000 } else { 30 } {
+        let observer = Collecting::default();
+        let says = Says::all(&udid, Random::of_parts(&[78, seed]));
+        let mut shown = Shown::new(&opened.repository, &snapshots[0], &observer).unwrap();
+        let mut link = Link::open(Phone(Cursor::new(says.bytes))).unwrap();
+        // Whatever it says at its end: that it is done is judged elsewhere.
+        let _said = give(&mut link, (&udid, &udid), wish, None, &mut shown, &observer);
+        assert!(observer.told().problems.is_empty(), "{:?}", observer.told().problems);
+    }
+    drop(opened);
+    assert_eq!(scene.repository.files(""), files);
+    scene.assert_restores(id(&summary), &phone.truth());
 }

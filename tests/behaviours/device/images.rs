@@ -13,6 +13,7 @@ use plist::Value;
 use russet::capture::device::begin::begin;
 use russet::capture::device::connect::{Muxer, MuxerAddress, Phone, gather, info_plist};
 use russet::capture::device::draft::Draft;
+use russet::capture::device::spool::SpoolPlace;
 use russet::capture::device::take::{Wish, take};
 use russet::capture::device::{Link, record};
 use russet::observe::Collecting;
@@ -99,6 +100,11 @@ impl Backend for Photographed {
     }
 }
 
+/// Nothing waits for keys.
+fn nowhere() -> SpoolPlace {
+    SpoolPlace::beside("/nowhere".into())
+}
+
 /// Backs a phone up into a draft, which stays one.
 fn take_from(repository: &Repository, address: &str) -> Result<(), BackupError> {
     let observer = Collecting::default();
@@ -108,7 +114,7 @@ fn take_from(repository: &Repository, address: &str) -> Result<(), BackupError> 
     let udid = values.udid.clone().unwrap();
     let cuts = repository.config(Purpose::Write)?.cut.clone();
     let cuts = Cuts::new(&cuts, repository.id_keys().cut_seed())?;
-    let begun = begin(repository, &[], &udid, false, &observer)?;
+    let begun = begin(repository, &[], &udid, false, &nowhere(), &observer)?;
     let mut link = Link::open(phone.start_service("com.apple.mobilebackup2", true)?)?;
     let info = |_| info_plist(&values, &pieces, Some(SystemTime::now())).ok();
     let capacity_len = values.total_data_len;
@@ -145,7 +151,8 @@ fn look(image: MemoryBackend, ambient: &Arc<dyn Ambient>, truth: &Truth) -> Opti
     let (drafts, odd_count) = record::all(&repository);
     assert_eq!(odd_count, 0, "a checkpoint that cannot be read");
     assert!(drafts.len() <= 1);
-    let draft = record::load(&repository, &drafts.first()?.record).unwrap();
+    let mut found = drafts.into_iter().next()?;
+    let draft = record::load(&repository, &mut found.record, &nowhere()).unwrap();
     let mut paths = BTreeSet::new();
     for (path, file) in draft.tree().files() {
         let path = String::from_utf8(path.to_vec()).unwrap();

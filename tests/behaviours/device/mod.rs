@@ -5,6 +5,7 @@
 
 mod awake;
 mod cuts;
+mod doctor;
 mod errors;
 mod hostile;
 mod images;
@@ -17,6 +18,8 @@ mod saying;
 mod several;
 mod symptoms;
 mod truth;
+#[cfg(target_os = "linux")]
+mod typed;
 mod weeks;
 
 use std::fs;

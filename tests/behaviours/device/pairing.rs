@@ -84,13 +84,20 @@ fn devices_tells_of_a_phone_before_and_after_it_trusts_this_computer() {
     assert_eq!(device["udid"], phone.udid());
     assert_eq!(device["connection"], "usb");
     assert_eq!(device["trusted"], false);
+    let words = scene.run(&address, &["devices"]).code(0);
+    words.says_of(&phone.udid(), &format!("`russet pair {}`", phone.udid()));
     scene.run(&address, &["pair"]).code(0);
     let after = scene.run(&address, &["devices", "--json"]).code(0).messages();
     assert_eq!(after[0]["trusted"], true);
     assert_eq!(after[0]["name"], "Blue iPhone");
     assert_eq!(after[0]["encrypted"], false);
     let words = scene.run(&address, &["devices"]).code(0).stdout;
-    assert!(words.contains("Blue iPhone") && words.contains("backups NOT encrypted"), "{words}");
+    let [head, row] = words.lines().collect::<Vec<_>>()[..] else { panic!("{words}") };
+    for (column, value) in
+        [("phone", "Blue iPhone"), ("backups", "NOT encrypted"), ("UDID", &phone.udid())]
+    {
+        assert_eq!(head.find(column), row.find(value), "{words}");
+    }
 }
 
 #[test]

@@ -142,3 +142,15 @@ fn a_password_that_does_not_open_the_last_backup_is_named_by_where_it_comes_from
     let ran = without_password(&scene, &phone, Script::default(), &["backup"]).code(22);
     ran.says(&["password that the repository keeps since 20", "does not open this iPhone's last"]);
 }
+
+#[test]
+fn doctor_tells_of_backups_that_wait() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let doctor = || scene.run("/nowhere/mux", &["doctor"]).code(1).stdout;
+    assert!(!doctor().contains("waiting backups"));
+    let args = ["--phone-password-file", &file(&scene, "wrong")];
+    scene.backup(&phone, Script::default(), &args).code(22);
+    let said = doctor();
+    let line = said.lines().position(|line| line.starts_with("! waiting backups: 1 ")).unwrap();
+    assert!(said.lines().nth(line + 1).unwrap().contains("`russet reopen"), "{said}");
+}

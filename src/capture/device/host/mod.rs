@@ -72,6 +72,9 @@ pub enum HostError {
     /// The spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The phone's list of files waited in the spool, and is not there any more.
+    #[error("the phone's list of files waited in the spool, and cannot be read back")]
+    ListLost(#[source] std::io::Error),
     /// The caller asked to stop.
     #[error("stopped")]
     Stopped,

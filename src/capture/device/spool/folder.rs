@@ -21,6 +21,14 @@ pub(super) fn name(repository: RepositoryId, id: &[u8; 16]) -> String {
     prefix(repository) + &hex(id)
 }
 
+/// Makes a folder that nobody else can list, where a drive knows such things: its name tells of which repository it is.
+pub(super) fn create(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
 /// The file of a segment.
 pub(super) fn segment_path(folder: &Path, number: u32) -> PathBuf {
     folder.join(hex(&number.to_be_bytes()))
@@ -58,16 +66,29 @@ pub(super) fn remove(folder: &Path) -> Result<(), SpoolError> {
     fs::remove_dir(folder).map_err(|source| failed(folder, source))
 }
 
-/// An empty folder that no draft names: its run ended before its draft did.
+/// A spool of this repository that no draft names.
 #[derive(Debug)]
 pub struct Leftover {
-    /// It.
+    /// Its folder.
     pub folder: PathBuf,
-    /// Whether it could be removed.
-    pub removed: io::Result<()>,
+    /// What became of it.
+    pub fate: Fate,
 }
 
-/// Removes the empty spools of this repository below `dir` that are not among `known`. A folder that cannot be listed has none.
+/// What becomes of a spool that no draft names.
+#[derive(Debug)]
+pub enum Fate {
+    /// It was empty, for its run ended before its draft did: it is removed, if it could be.
+    Removed(io::Result<()>),
+    /// It has segments, and stays: another copy of the repository may need it.
+    Stays {
+        /// Bytes of the segments.
+        len: u64,
+    },
+}
+
+/// Finds the spools of this repository below `dir` that are not among `known`, and removes the empty ones. A folder that cannot be
+/// listed has none.
 #[must_use]
 pub fn leftovers(dir: &Path, repository: RepositoryId, known: &[PathBuf]) -> Vec<Leftover> {
     let Ok(children) = fs::read_dir(dir) else { return Vec::new() };
@@ -81,10 +102,19 @@ pub fn leftovers(dir: &Path, repository: RepositoryId, known: &[PathBuf]) -> Vec
         if id.is_none() || !is_folder || is_known(&name) {
             continue;
         }
-        match fs::remove_dir(child.path()) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            removed => left.push(Leftover { folder: child.path(), removed }),
-        }
+        let folder = child.path();
+        let fate = match fs::remove_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                let segments = numbers(&folder).unwrap_or_default();
+                if segments.is_empty() {
+                    // Whatever that is, it is none of ours.
+                    continue;
+                }
+                Fate::Stays { len: segments.iter().map(|(_, len)| len).sum() }
+            }
+            removed => Fate::Removed(removed),
+        };
+        left.push(Leftover { folder, fate });
     }
     left
 }

@@ -5,13 +5,17 @@
 //! crash begins another one, so that nothing is sealed twice under one number. Its journal is the draft's: that says where each
 //! file lies. Layout: docs/format.md §15.
 
+mod durable;
 mod folder;
 mod key;
+mod place;
 mod read;
 pub mod segment;
 
-pub use folder::{Leftover, leftovers};
+pub use durable::{Drive, Durable};
+pub use folder::{Fate, Leftover, leftovers};
 pub use key::SpoolKey;
+pub use place::SpoolPlace;
 pub use read::SpoolReader;
 
 use std::fs;
@@ -42,15 +46,6 @@ pub struct SpoolRecord {
     pub segment_len: u64,
     /// Where what is durable ends.
     pub end: u64,
-}
-
-/// Where a spool is made, and how.
-#[derive(Debug, Clone)]
-pub struct SpoolPlace {
-    /// The folder to put it in.
-    pub dir: PathBuf,
-    /// Bytes of files in a segment, at most [`SEGMENT_LEN`]; at least one frame is.
-    pub segment_len: u64,
 }
 
 /// Why a spool cannot be used.
@@ -91,6 +86,13 @@ impl SpoolError {
         let of_drive = |source: &io::Error| source.kind() == io::ErrorKind::StorageFull;
         matches!(self, Self::Io { source, .. } if of_drive(source))
     }
+
+    /// Whether what it tells of is not there.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        let is_absent = |source: &io::Error| source.kind() == io::ErrorKind::NotFound;
+        matches!(self, Self::Io { source, .. } if is_absent(source))
+    }
 }
 
 /// A file that was put into the spool.
@@ -117,6 +119,7 @@ pub enum AppendError {
 pub struct Spool {
     record: SpoolRecord,
     ambient: Arc<dyn Ambient>,
+    durable: Arc<dyn Durable>,
     writer: Option<Writer>,
     /// Bytes that do not fill a frame yet.
     frame: Vec<u8>,
@@ -137,14 +140,15 @@ impl Spool {
         ambient: Arc<dyn Ambient>,
     ) -> Result<Self, SpoolError> {
         let id = draw::<16>(ambient.as_ref())?;
-        let folder = place.dir.join(folder::name(repository, &id));
-        fs::create_dir_all(&folder).map_err(|source| failed(&folder, source))?;
         let dir = place.dir.as_path();
-        beside::sync_folder(dir).map_err(|source| failed(dir, source))?;
+        let folder = dir.join(folder::name(repository, &id));
+        fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
+        folder::create(&folder).map_err(|source| failed(&folder, source))?;
+        place.durable.folder(dir).map_err(|source| failed(dir, source))?;
         let frames = (place.segment_len.min(SEGMENT_LEN) / FRAME).max(1);
         let key = SpoolKey::new(draw(ambient.as_ref())?);
         let record = SpoolRecord { folder, key, segment_len: frames * FRAME, end: 0 };
-        Ok(Self::at(record, ambient, 0))
+        Ok(Self::at(record, place, ambient, 0))
     }
 
     /// Goes on with the spool of a draft, after its last checkpoint. Gives how many bytes a crash had left behind that.
@@ -153,17 +157,19 @@ impl Spool {
     /// The folder cannot be read or written to.
     pub fn resume(
         record: SpoolRecord,
+        place: &SpoolPlace,
         ambient: Arc<dyn Ambient>,
     ) -> Result<(Self, u64), SpoolError> {
         record.check()?;
         let cut_len = cut(&record)?;
         let at = record.end.checked_next_multiple_of(record.segment_len);
         let at = at.ok_or(SpoolError::Full)?;
-        Ok((Self::at(record, ambient, at), cut_len))
+        Ok((Self::at(record, place, ambient, at), cut_len))
     }
 
-    fn at(record: SpoolRecord, ambient: Arc<dyn Ambient>, at: u64) -> Self {
-        Self { record, ambient, writer: None, frame: Vec::new(), at, is_dirty: false }
+    fn at(record: SpoolRecord, place: &SpoolPlace, ambient: Arc<dyn Ambient>, at: u64) -> Self {
+        let durable = Arc::clone(&place.durable);
+        Self { record, ambient, durable, writer: None, frame: Vec::new(), at, is_dirty: false }
     }
 
     /// What the draft is to keep: true of everything before the last [`Self::sync`].
@@ -223,7 +229,7 @@ impl Spool {
         writer.push(frame).map_err(failed)?;
         self.at = self.at.checked_add(FRAME).ok_or(SpoolError::Full)?;
         if self.at.is_multiple_of(self.record.segment_len) {
-            writer.sync().map_err(failed)?;
+            writer.sync(self.durable.as_ref()).map_err(failed)?;
         } else {
             self.writer = Some(writer);
         }
@@ -238,8 +244,9 @@ impl Spool {
         self.end_frame()?;
         if self.is_dirty {
             let folder = &self.record.folder;
-            let synced = self.writer.as_ref().map_or(Ok(()), Writer::sync);
-            let synced = synced.and_then(|()| beside::sync_folder(folder));
+            let durable = self.durable.as_ref();
+            let synced = self.writer.as_ref().map_or(Ok(()), |writer| writer.sync(durable));
+            let synced = synced.and_then(|()| durable.folder(folder));
             synced.map_err(|source| failed(folder, source))?;
             self.is_dirty = false;
         }
@@ -299,7 +306,11 @@ impl SpoolRecord {
     /// Some are not.
     pub fn holds(&self, files: impl Iterator<Item = (u64, u64)>) -> Result<(), SpoolError> {
         self.check()?;
-        let segments = numbers(&self.folder)?;
+        let segments = match numbers(&self.folder) {
+            // There is nothing yet that could be missing.
+            Err(error) if self.end == 0 && error.is_absent() => Vec::new(),
+            segments => segments?,
+        };
         let frames_of = |number: u64| {
             let number = u32::try_from(number).ok()?;
             let at = segments.binary_search_by_key(&number, |(number, _)| *number).ok()?;

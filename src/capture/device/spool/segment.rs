@@ -5,12 +5,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use russet_store::backend::beside;
 use russet_store::seal::{FrameCipher, TAG_LEN};
 
-use super::SpoolKey;
+use super::{Durable, SpoolKey};
 
 /// Bytes in a frame.
 pub const FRAME_LEN: usize = 64 << 10;
@@ -80,6 +80,7 @@ pub fn frame_count(file_len: u64) -> u64 {
 
 /// A segment that grows.
 pub(super) struct Writer {
+    path: PathBuf,
     file: File,
     cipher: FrameCipher,
     /// Frames so far.
@@ -101,7 +102,8 @@ impl Writer {
         }
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(&encode_head(salt))?;
-        Ok(Self { file, cipher: FrameCipher::new(key.as_bytes(), number, salt), count: 0 })
+        let cipher = FrameCipher::new(key.as_bytes(), number, salt);
+        Ok(Self { path: path.to_path_buf(), file, cipher, count: 0 })
     }
 
     /// Adds a frame of [`FRAME_LEN`] bytes.
@@ -112,8 +114,8 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn sync(&self) -> io::Result<()> {
-        beside::sync_file(&self.file)
+    pub(super) fn sync(&self, durable: &dyn Durable) -> io::Result<()> {
+        durable.file(&self.path, &self.file)
     }
 }
 

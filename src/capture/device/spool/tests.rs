@@ -17,7 +17,7 @@ fn repository() -> RepositoryId {
 }
 
 fn spool(dir: &Path) -> Spool {
-    let place = SpoolPlace { dir: dir.to_path_buf(), segment_len: SMALL };
+    let place = SpoolPlace { segment_len: SMALL, ..SpoolPlace::beside(dir.to_path_buf()) };
     Spool::create(&place, repository(), Arc::new(System)).unwrap()
 }
 
@@ -71,7 +71,7 @@ proptest! {
             }
         }
         drop(writing);
-        let (mut again, _) = Spool::resume(record, Arc::new(System)).unwrap();
+        let (mut again, _) = Spool::resume(record, &SpoolPlace::beside(PathBuf::new()), Arc::new(System)).unwrap();
         files.truncate(durable_count);
         let places = files.iter().map(|(file, _)| place_of(file));
         again.record().holds(places).unwrap();
@@ -116,7 +116,7 @@ proptest! {
         prop_assert!(of_record(&hostile, &file).is_err());
         let near = Spooled { at: at % 200_000, ..file };
         prop_assert!(of_record(&hostile, &near).is_err());
-        let _ = Spool::resume(hostile, Arc::new(System));
+        let _ = Spool::resume(hostile, &SpoolPlace::beside(PathBuf::new()), Arc::new(System));
     }
 }
 
@@ -131,7 +131,8 @@ fn what_a_crash_left_behind_the_checkpoint_is_cut_off() {
     drop(writing);
     fs::write(segment(&record, 1), b"torn").unwrap();
     let before: u64 = numbers(&record.folder).unwrap().iter().map(|(_, len)| len).sum();
-    let (again, cut_len) = Spool::resume(record, Arc::new(System)).unwrap();
+    let (again, cut_len) =
+        Spool::resume(record, &SpoolPlace::beside(PathBuf::new()), Arc::new(System)).unwrap();
     let after: u64 = numbers(&again.record().folder).unwrap().iter().map(|(_, len)| len).sum();
     assert_eq!(before - after, cut_len);
     assert_eq!(after, frame_at(2));
@@ -146,7 +147,8 @@ fn whoever_goes_on_begins_another_segment() {
     writing.sync().unwrap();
     let before = fs::read(segment(writing.record(), 0)).unwrap();
     let record = writing.record().clone();
-    let (mut again, cut_len) = Spool::resume(record, Arc::new(System)).unwrap();
+    let (mut again, cut_len) =
+        Spool::resume(record, &SpoolPlace::beside(PathBuf::new()), Arc::new(System)).unwrap();
     let file = put(&mut again, &content(2, 10));
     again.sync().unwrap();
     assert_eq!((file.at, cut_len), (SMALL, 0));
@@ -241,20 +243,24 @@ fn nothing_of_a_file_stands_in_the_spool_in_the_clear() {
 }
 
 #[test]
-fn only_empty_spools_of_this_repository_that_no_draft_names_are_left_over() {
+fn of_spools_that_no_draft_names_empty_ones_go_and_others_are_told() {
     let dir = tempfile::tempdir().unwrap();
     let known = spool(dir.path()).record().folder.clone();
     let empty = spool(dir.path()).record().folder.clone();
     // Another copy of the repository may have its draft.
     let waits = spool(dir.path()).record().folder.clone();
     fs::write(segment_path(&waits, 3), b"segment").unwrap();
-    let place = SpoolPlace { dir: dir.path().to_path_buf(), segment_len: SMALL };
+    let place = SpoolPlace { segment_len: SMALL, ..SpoolPlace::beside(dir.path().to_path_buf()) };
     let other = RepositoryId::decode([1; 16]);
     let others = Spool::create(&place, other, Arc::new(System)).unwrap().record().folder.clone();
     let left = leftovers(dir.path(), repository(), std::slice::from_ref(&known));
-    let removed: Vec<(PathBuf, bool)> =
-        left.into_iter().map(|left| (left.folder, left.removed.is_ok())).collect();
-    assert_eq!(removed, [(empty.clone(), true)]);
+    let mut left: Vec<(PathBuf, String)> =
+        left.into_iter().map(|left| (left.folder, format!("{:?}", left.fate))).collect();
+    left.sort();
+    let mut wanted = [(empty.clone(), "Removed(Ok(()))"), (waits.clone(), "Stays { len: 7 }")]
+        .map(|(folder, fate)| (folder, fate.to_owned()));
+    wanted.sort();
+    assert_eq!(left, wanted);
     assert!(!empty.exists() && known.exists() && others.exists());
     assert_eq!(fs::read(segment_path(&waits, 3)).unwrap(), b"segment");
 }
@@ -265,4 +271,82 @@ fn a_record_keeps_the_key() {
     let record = spool(dir.path()).record().clone();
     let json = serde_json::to_vec(&record).unwrap();
     assert_eq!(serde_json::from_slice::<SpoolRecord>(&json).unwrap(), record);
+}
+
+/// A spool with one file in `dir`, durable; the file, and what is in it.
+fn filled(dir: &Path) -> (SpoolRecord, Spooled, Vec<u8>) {
+    let mut writing = spool(dir);
+    let bytes = content(1, 100_000);
+    let file = put(&mut writing, &bytes);
+    writing.sync().unwrap();
+    (writing.record().clone(), file, bytes)
+}
+
+#[test]
+fn a_spool_is_found_where_its_drive_is_today_and_where_a_person_says() {
+    let dirs = ["then", "beside", "named"].map(|_| tempfile::tempdir().unwrap());
+    let [then, beside, named] = &dirs;
+    let mut place = SpoolPlace::beside(beside.path().to_path_buf());
+    place.dir = named.path().to_path_buf();
+    for now in &dirs {
+        let (mut record, file, bytes) = filled(then.path());
+        let folder = now.path().join(record.folder.file_name().unwrap());
+        fs::rename(&record.folder, &folder).unwrap();
+        record.seek(&place, || [place_of(&file)].into_iter()).unwrap();
+        assert_eq!(record.folder, folder);
+        assert_eq!(of_record(&record, &file).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn of_two_spools_of_one_name_the_one_that_holds_all_counts() {
+    let (then, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let place = SpoolPlace::beside(beside.path().to_path_buf());
+    let (mut record, file, _) = filled(then.path());
+    let whole = record.folder.clone();
+    let part = beside.path().join(whole.file_name().unwrap());
+    fs::create_dir(&part).unwrap();
+    fs::write(segment_path(&part, 0), "cut short").unwrap();
+    record.seek(&place, || [place_of(&file)].into_iter()).unwrap();
+    assert_eq!(record.folder, whole);
+    // Nobody knows then what is worth more; what is there can be told of.
+    fs::remove_dir_all(&whole).unwrap();
+    let lacks = record.seek(&place, || [place_of(&file)].into_iter());
+    assert!(matches!(lacks, Err(SpoolError::Lost { lost_count: 1, .. })), "{lacks:?}");
+    assert_eq!(record.folder, part);
+}
+
+#[test]
+fn a_copy_of_a_repository_goes_on_with_the_copy_of_its_spool() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut record, file, bytes) = filled(first.path());
+    let copy = second.path().join(record.folder.file_name().unwrap());
+    fs::create_dir(&copy).unwrap();
+    for number in 0..2 {
+        let name = segment_path(&copy, number);
+        fs::copy(segment_path(&record.folder, number), name).ok();
+    }
+    let place = SpoolPlace::beside(second.path().to_path_buf());
+    record.seek(&place, || [place_of(&file)].into_iter()).unwrap();
+    assert_eq!(record.folder, copy);
+    assert_eq!(of_record(&record, &file).unwrap(), bytes);
+}
+
+#[test]
+fn a_spool_in_which_nothing_is_durable_is_missed_by_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut record = spool(dir.path()).record().clone();
+    fs::remove_dir(&record.folder).unwrap();
+    let place = SpoolPlace::beside(dir.path().to_path_buf());
+    record.seek(&place, || [(0, 0)].into_iter()).unwrap();
+    assert!(record.seek(&place, || [(0, 1)].into_iter()).is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_spool_can_be_listed_by_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = spool(dir.path()).record().folder.clone();
+    assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
 }

@@ -3,6 +3,7 @@
 //! Invariant: russet is judged by what the same phone, with the same keys, gives a russet that opens nothing, and by the phone's
 //! own word on what is in its files. Nothing may be left in the spool or the drafts once a command has ended well.
 
+mod away;
 mod crash;
 mod password;
 mod reopen;
@@ -44,10 +45,18 @@ fn segments(scene: &Scene) -> Vec<PathBuf> {
     found
 }
 
+/// The types of what a command told, but how far it was.
+fn told(ran: &Ran) -> Vec<String> {
+    let types = ran.messages().into_iter().map(|m| m["message_type"].as_str().unwrap().to_owned());
+    types.filter(|message_type| message_type != "status").collect()
+}
+
 #[track_caller]
 fn assert_nothing_left(scene: &Scene) {
     assert_eq!(spools(scene), Vec::<PathBuf>::new());
     assert_eq!(scene.draft_count(), 0);
+    let drafts = fs::read_dir(scene.repository.path().join("drafts"));
+    assert_eq!(drafts.map_or(0, |children| children.count()), 0, "an empty folder of a draft");
 }
 
 /// A command of a scene that knows no password.

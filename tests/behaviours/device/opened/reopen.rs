@@ -26,11 +26,11 @@ fn a_snapshot_is_opened_in_place_and_comes_back_the_same() {
     assert_eq!(summary["opened_count"], 2);
     assert!(summary["prunable_len"].as_u64().unwrap() > 1_000_000, "{summary}");
     let after = scene.repository.snapshots();
-    let told = |snapshots: &[Value]| -> Vec<Value> {
+    let said_of = |snapshots: &[Value]| -> Vec<Value> {
         let about = |s: &Value| serde_json::json!([s["time"], s["udid"], s["tags"], s["pinned"]]);
         snapshots.iter().map(about).collect()
     };
-    assert_eq!(told(&after), told(&before));
+    assert_eq!(said_of(&after), said_of(&before));
     for (word, (folder, truth, old)) in ["latest~1", "latest"].iter().zip(&weeks) {
         assert_same_bytes(&scene.repository.restore(word), folder);
         assert_readable(&scene, word, truth);
@@ -75,4 +75,37 @@ fn an_imported_folder_is_opened_with_all_that_lay_in_it() {
     // The same folder is known, opened as it is.
     let args = ["import", "--json", text(&folder), "--phone-password-file", &right];
     assert_eq!(scene.repository.run(&args).code(0).summary()["new"], false);
+}
+
+#[test]
+fn what_its_phone_has_not_sent_is_told_and_left_to_the_next_backup() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let script = Script { cut_after_len: Some(5_000_000), ..Script::default() };
+    scene.backup(&phone, script, &[SEGMENT_LEN]).code(17);
+    let right = password_file(&scene, super::super::PHONE_PASSWORD);
+    let args = ["reopen", "--phone-password-file", &right];
+    let ran = scene.repository.run(&args).code(0);
+    for words in ["has not sent everything", "`russet backup` goes on there"] {
+        assert!(ran.stdout.contains(words), "{}", ran.stdout);
+    }
+    assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+    let ran = scene.repository.run(&[&args[..], &["--json"]].concat()).code(0);
+    assert_eq!(told(&ran), ["interrupted"], "{}", ran.stdout);
+    assert_eq!(scene.backup_well(&phone)["resumed"], true);
+    let ran = scene.repository.run(&args).code(0);
+    assert_eq!(ran.stdout, "Nothing is stored as an iPhone encrypted it.\n");
+}
+
+#[test]
+fn a_snapshot_that_shows_as_incomplete_once_it_is_opened_is_told_as_that() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let truth = phone.truth();
+    let ((domain, path), _) = truth.files.iter().next().unwrap();
+    let script = Script { missing_file: Some(format!("{domain}-{path}")), ..Script::default() };
+    let closed = backup_closed(&scene, &phone, script);
+    assert_eq!(closed["verdict"], "unchecked", "nobody can read its list");
+    let right = password_file(&scene, super::super::PHONE_PASSWORD);
+    let ran = scene.repository.run(&["reopen", "--phone-password-file", &right]).code(3);
+    assert!(ran.stdout.starts_with("! Snapshot "), "{}", ran.stdout);
+    ran.says(&["It is INCOMPLETE: 1 thing", path]);
 }

@@ -1,5 +1,7 @@
 //! The spool: too small, torn, damaged, gone.
 
+use russet_testkit::device::Passcode;
+
 use super::*;
 
 /// A backup that waits: nothing opened it.
@@ -43,6 +45,113 @@ fn a_spool_elsewhere_is_found_again_by_a_command_that_does_not_name_it() {
     let summary = scene.backup_well(&phone);
     assert_eq!(summary["resumed"], true);
     assert_all_opened(&summary);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    assert_nothing_left(&scene);
+}
+
+/// Mounts the drive of the repository elsewhere: what lies on it is the same.
+fn move_drive(scene: &Scene, name: &str) -> PathBuf {
+    let to = scene.repository.folder(name);
+    for path in spools(scene).into_iter().chain([scene.repository.path()]) {
+        fs::rename(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    to
+}
+
+/// A command on the repository of a drive that is mounted there.
+fn run_there(scene: &Scene, there: &Path, address: &str, args: &[&str]) -> Ran {
+    let mut command = scene.command(address, args);
+    command.env("RUSSET_REPOSITORY", there.join("repository"));
+    run(command)
+}
+
+/// A drive with a repository and nothing else.
+#[track_caller]
+fn assert_only_repository(scene: &Scene, there: &Path) {
+    let names: Vec<_> =
+        fs::read_dir(there).unwrap().map(|child| child.unwrap().file_name()).collect();
+    assert_eq!(names, ["repository"]);
+    fs::rename(there.join("repository"), scene.repository.path()).unwrap();
+    assert_nothing_left(scene);
+}
+
+#[test]
+fn a_drive_that_is_mounted_elsewhere_brings_along_what_was_interrupted() {
+    let (scene, phone) = cut_off();
+    let there = move_drive(&scene, "elsewhere");
+    // What is written now says where it is now: the place of that day is not looked at again.
+    let script = Script { cut_after_len: Some(2_000_000), ..Script::default() };
+    run_there(&scene, &there, &phone.serve(script), &["backup"]).code(17);
+    assert_eq!(spools(&scene), Vec::<PathBuf>::new());
+    let moved = scene.repository.folder("without its spool");
+    fs::rename(there.join("repository"), moved.join("repository")).unwrap();
+    let address = phone.serve(Script::default());
+    let summary = run_there(&scene, &moved, &address, &["backup", "--json"]).code(0).summary();
+    assert_eq!(summary["resumed"], true);
+    assert_all_opened(&summary);
+    assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
+    assert_only_repository(&scene, &moved);
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
+    phone.assert_no_violation();
+}
+
+#[test]
+fn a_drive_that_is_mounted_elsewhere_brings_along_what_waits() {
+    let (scene, phone) = waiting();
+    let there = move_drive(&scene, "elsewhere");
+    let summary = run_there(&scene, &there, NO_PHONE, &["backup", "--json"]).code(0).summary();
+    assert_all_opened(&summary);
+    assert_only_repository(&scene, &there);
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
+}
+
+#[test]
+fn what_is_given_up_goes_with_its_spool_wherever_the_drive_is() {
+    let (scene, _phone) = waiting();
+    let there = move_drive(&scene, "elsewhere");
+    run_there(&scene, &there, NO_PHONE, &["--yes", "prune", "--drop-drafts"]).code(0);
+    assert_only_repository(&scene, &there);
+}
+
+#[test]
+fn a_spool_stays_where_it_is_if_another_folder_is_named_and_that_is_said() {
+    for (scene, phone) in [cut_off(), waiting()] {
+        let dir = scene.repository.folder("elsewhere");
+        let ran = scene.backup(&phone, Script::default(), &["--spool", text(&dir)]).code(0);
+        assert_eq!(ran.stdout.matches("stays there").count(), 1, "{}", ran.stdout);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        assert_nothing_left(&scene);
+    }
+}
+
+#[test]
+fn a_spool_that_was_moved_is_found_where_a_person_says() {
+    let (scene, phone) = cut_off();
+    let spool = spools(&scene).pop().unwrap();
+    let dir = scene.repository.folder("elsewhere");
+    fs::rename(&spool, dir.join(spool.file_name().unwrap())).unwrap();
+    let args = ["--spool", text(&dir), SEGMENT_LEN];
+    let ran = scene.backup(&phone, Script::default(), &args).code(0);
+    assert_eq!(ran.summary()["resumed"], true);
+    assert!(!ran.stdout.contains("stays there"), "{}", ran.stdout);
+    assert_all_opened(&ran.summary());
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    assert_nothing_left(&scene);
+}
+
+#[test]
+fn a_spool_in_which_nothing_waits_yet_is_made_where_a_person_says_now() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let script = Script { passcode: Passcode::Never, ..Script::default() };
+    assert_ne!(scene.backup(&phone, script, &[]).exit, Some(0));
+    assert_eq!((spools(&scene).len(), segments(&scene).len()), (1, 0));
+    let dir = scene.repository.folder("elsewhere");
+    let args = ["--spool", text(&dir), SEGMENT_LEN];
+    let script = Script { cut_after_len: Some(5_000_000), ..Script::default() };
+    let ran = scene.backup(&phone, script, &args).code(17);
+    assert!(!ran.stdout.contains("stays there"), "{}", ran.stdout);
+    assert_eq!((fs::read_dir(&dir).unwrap().count(), spools(&scene).len()), (1, 0));
+    assert_all_opened(&scene.backup_well(&phone));
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
     assert_nothing_left(&scene);
 }
@@ -118,9 +227,16 @@ fn a_copy_of_the_repository_leaves_the_spool_of_the_other_alone() {
     let one = || fs::read_dir(&shared).unwrap().count();
     assert_eq!(one(), 1);
 
-    let summary = clone.backup(&other, Script::default(), &spool).code(0).summary();
-    assert_all_opened(&summary);
+    let ran = clone.backup(&other, Script::default(), &spool).code(0);
+    assert_all_opened(&ran.summary());
     assert_eq!(one(), 1);
+    // It is said once, with what it costs and what can be done.
+    let folder = fs::read_dir(&shared).unwrap().next().unwrap().unwrap().path();
+    let files = russet_testkit::damage::all_files(&folder).unwrap();
+    let len: u64 = files.iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+    let about = format!("{} holds {len} bytes", folder.display());
+    assert_eq!(ran.stdout.matches(&about).count(), 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains("another copy of this repository may need it"));
 
     let summary = scene.run(NO_PHONE, &["backup", "--json"]).code(0).summary();
     assert_all_opened(&summary);

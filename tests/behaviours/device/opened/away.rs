@@ -1,0 +1,121 @@
+//! What goes away while a backup waits for its keys, or is opened: the phone, the right to write, the list of the files.
+//!
+//! Invariant: nothing that is here is lost for it, and no snapshot stands for a phone whose list of files is not in it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::super::support::{Mounted, Running};
+use super::*;
+use russet_testkit::device::Server;
+
+/// A backup that waits: nothing opened it.
+fn waiting(spool: Option<&Path>) -> (Scene, TestPhone) {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let wrong = password_file(&scene, "wrong");
+    let mut args = vec!["--phone-password-file", &wrong, SEGMENT_LEN];
+    args.extend(spool.iter().flat_map(|dir| ["--spool", text(dir)]));
+    scene.backup(&phone, Script::default(), &args).code(22);
+    (scene, phone)
+}
+
+/// Cuts off the end of the spool, which the phone sent last: its Manifest.db.
+fn lose_the_list(scene: &Scene) {
+    let last = segments(scene).pop().unwrap();
+    fs::File::options().write(true).open(last).unwrap().set_len(100).unwrap();
+}
+
+#[test]
+fn without_the_list_of_its_files_a_backup_that_waits_is_none_and_the_phone_sends_again() {
+    let (scene, phone) = waiting(None);
+    lose_the_list(&scene);
+    let ran = scene.backup(&phone, Script::default(), &[]).code(0);
+    assert!(ran.stdout.contains("the backup that waited is given up"), "{}", ran.stdout);
+    assert_all_opened(&ran.summary());
+    assert_eq!(scene.repository.snapshots().len(), 1);
+    scene.assert_restores(id(&ran.summary()), &phone.truth().encrypted());
+    assert_nothing_left(&scene);
+    phone.assert_no_violation();
+}
+
+#[test]
+fn without_the_list_of_its_files_no_command_makes_a_snapshot() {
+    let lost_segment = |scene: &Scene| fs::remove_file(segments(scene).pop().unwrap()).unwrap();
+    let lose: [fn(&Scene); 2] = [lose_the_list, lost_segment];
+    for lose in lose {
+        for opening in [&["reopen"][..], &["reopen", "--store-encrypted"], &["backup"]] {
+            let (scene, _phone) = waiting(None);
+            lose(&scene);
+            let ran = scene.run(NO_PHONE, opening);
+            ran.says(&["the backup that waited is given up", "asks the iPhone for it again"]);
+            assert!(scene.repository.snapshots().is_empty());
+            assert_nothing_left(&scene);
+        }
+    }
+}
+
+#[test]
+fn a_week_whose_list_is_lost_leaves_the_week_before_it() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let first = phone.truth();
+    let args = ["--no-remember", SEGMENT_LEN];
+    scene.backup(&phone, Script::default(), &args).code(0);
+    phone.advance();
+    let wrong = password_file(&scene, "wrong");
+    let wrong = ["--phone-password-file", &wrong, SEGMENT_LEN];
+    scene.backup(&phone, Script::default(), &wrong).code(22);
+    lose_the_list(&scene);
+    let summary = scene.backup_well(&phone);
+    assert_all_opened(&summary);
+    assert_eq!(scene.repository.snapshots().len(), 2);
+    scene.assert_restores("latest~1", &first.encrypted());
+    scene.assert_restores("latest", &phone.truth().encrypted());
+    scene.repository.assert_sound();
+}
+
+#[test]
+fn a_spool_that_can_only_be_read_any_more_keeps_the_backup_for_another_run() {
+    let dir = tempfile::tempdir().unwrap();
+    // As much as the phone may hold. Few of these bytes are ever written.
+    let Some(drive) = Mounted::drive(1 << 38, dir.path()) else { return };
+    let (scene, phone) = waiting(Some(dir.path()));
+    drive.again("ro");
+    let ran = scene.run(NO_PHONE, &["backup"]).code(1);
+    ran.says(&["the spool", "Read-only file system", "connected and writable", "kept"]);
+    assert_eq!(scene.draft_count(), 1);
+    assert!(scene.repository.snapshots().is_empty());
+    drive.again("rw");
+    let summary = scene.run(NO_PHONE, &["backup", "--json"]).code(0).summary();
+    assert_all_opened(&summary);
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    assert_nothing_left(&scene);
+}
+
+/// Pulls the cable as soon as that is allowed. None: there was a snapshot already.
+fn unplugged() -> Option<(Scene, TestPhone)> {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let server =
+        Server::start(vec![Arc::new(phone.opened(Script::default()))], "127.0.0.1:0").unwrap();
+    let command = scene.command(server.address(), &["backup", SEGMENT_LEN]);
+    let running = Running::start(command);
+    running.wait_for("the phone may be unplugged now");
+    running.signal("STOP");
+    let is_made = fs::read_dir(scene.repository.path().join("snapshots"))
+        .is_ok_and(|mut records| records.next().is_some());
+    drop(server);
+    running.signal("CONT");
+    running.wait().code(0);
+    assert_nothing_left(&scene);
+    scene.assert_restores("latest", &phone.truth().encrypted());
+    (!is_made).then_some((scene, phone))
+}
+
+#[test]
+fn a_phone_that_is_unplugged_once_that_is_allowed_is_not_missed() {
+    let (scene, phone) = (0..20).find_map(|_| unplugged()).expect("it was never quick enough");
+    let snapshots = scene.repository.snapshots();
+    assert_eq!((snapshots.len(), &snapshots[0]["verdict"]), (1, &"complete".into()));
+    assert_readable(&scene, "latest", &phone.truth());
+    phone.assert_no_violation();
+}
