@@ -10,6 +10,7 @@ mod kills;
 mod middle;
 mod opened;
 mod pairing;
+mod photographed;
 mod several;
 mod symptoms;
 mod truth;

@@ -97,7 +97,7 @@ fn unplugged() -> Option<(Scene, TestPhone)> {
     let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
     let server =
         Server::start(vec![Arc::new(phone.opened(Script::default()))], "127.0.0.1:0").unwrap();
-    let command = scene.command(&server.address(), &["backup", SEGMENT_LEN]);
+    let command = scene.command(server.address(), &["backup", SEGMENT_LEN]);
     let running = Running::start(command);
     running.wait_for("the phone may be unplugged now");
     running.signal("STOP");
