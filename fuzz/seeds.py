@@ -173,6 +173,10 @@ def seeds():
     yield "directory", "two", struct.pack("<BII", 0, 4096, 2) + two
     yield "segment", "one", struct.pack("<I", 1) + bytes(32) + struct.pack("<QB3xI", 8192, 1, 2) + two
     yield "link", "conversation", conversation()
+    read = b"\x0e" + bytes(8), b"\x02" + b"argument" + b"bytes of a file", b"\x02", b"\x01" + bytes(8)
+    yield "services", "media", b"\x7f".join([*read, b"\x0e" + bytes(8), *[b"\x01" + bytes(8)] * 3, b"\x01" + struct.pack("<Q", 8)])
+    app = {"CFBundleIdentifier": "a.b", "ApplicationSINF": b"s", "iTunesMetadata": b"m"}
+    yield "services", "apps", plistlib.dumps({"Status": "Complete", "CurrentList": [app]}, fmt=plistlib.FMT_BINARY)
     yield "chunker", "small", struct.pack("<3H2B", 64, 256, 1024, 7, 200) + bytes(range(256))
 
 

@@ -386,17 +386,25 @@ pub(super) enum PhonePassword {
         /// File that holds the new iPhone backup password
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
+        /// Do not keep the new iPhone backup password in the repository: it must be known again for the next backup, and on the day
+        /// of a restore to an iPhone
+        #[arg(long)]
+        no_remember: bool,
     },
     /// Give the iPhone another backup password
     Change {
         /// iPhone by name or UDID (its beginning is enough); none: the only one that is connected
         device: Option<String>,
-        /// File that holds the iPhone backup password until now; or RUSSET_PHONE_PASSWORD_FILE
+        /// File that holds the iPhone backup password until now; or RUSSET_PHONE_PASSWORD_FILE; else the one that the repository keeps
         #[arg(long, value_name = "FILE")]
         old_password_file: Option<PathBuf>,
         /// File that holds the new iPhone backup password
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
+        /// Do not keep the new iPhone backup password in the repository: it must be known again for the next backup, and on the day
+        /// of a restore to an iPhone
+        #[arg(long)]
+        no_remember: bool,
     },
     /// Show the iPhone backup password that a snapshot wants, if the repository keeps it: on a terminal, or with --json
     Show {
@@ -424,7 +432,7 @@ pub(super) enum PhonePassword {
     Disable {
         /// iPhone by name or UDID (its beginning is enough); none: the only one that is connected
         device: Option<String>,
-        /// File that holds the iPhone backup password until now; or RUSSET_PHONE_PASSWORD_FILE
+        /// File that holds the iPhone backup password until now; or RUSSET_PHONE_PASSWORD_FILE; else the one that the repository keeps
         #[arg(long, value_name = "FILE")]
         old_password_file: Option<PathBuf>,
         /// Must be said: unencrypted backups lack saved passwords, Health, call history and more

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::json;
 
 use super::{format, output};
@@ -16,7 +16,10 @@ use crate::observe::{Observer, Phase, Prompt};
 /// Tells a person or a program how far the work is.
 pub(super) struct Progress {
     json: bool,
+    /// Only errors: no remarks.
     quiet: bool,
+    /// No lines that only tell how far it is.
+    still: bool,
     verbose: u8,
     bar: ProgressBar,
     state: Mutex<State>,
@@ -36,6 +39,8 @@ struct State {
 }
 
 const PROBLEMS_SHOWN: u64 = 20;
+/// How long a phone waits for its passcode, as people who use others' clients report.
+const PASSCODE_TIME: Duration = Duration::from_secs(180);
 
 impl Progress {
     pub(super) fn new(json: bool, quiet: bool, no_progress: bool, verbose: u8) -> Self {
@@ -58,7 +63,7 @@ impl Progress {
             share: None,
             problem_count: 0,
         };
-        Self { json, quiet: quiet || no_progress, verbose, bar, state: Mutex::new(state) }
+        Self { json, quiet, still: quiet || no_progress, verbose, bar, state: Mutex::new(state) }
     }
 
     /// Takes the bar away before the answer is printed.
@@ -93,6 +98,15 @@ fn word(phase: Phase) -> &'static str {
         Phase::CheckingSnapshots => "Checking snapshots",
         Phase::Repacking => "Moving what is kept",
     }
+}
+
+/// What is left of the time for the passcode; nothing once it is over, for then the phone ends the backup or has it.
+fn passcode_left(waited: Duration) -> String {
+    let left = PASSCODE_TIME.saturating_sub(waited).as_secs();
+    if left == 0 {
+        return String::new();
+    }
+    format!("enter its passcode if it asks ({}:{:02})", left / 60, left % 60)
 }
 
 impl State {
@@ -155,6 +169,18 @@ impl Observer for Progress {
             self.bar.set_length(total_len);
             let style = ProgressStyle::with_template("{percent:>3}% {bar:20} {msg}");
             self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        } else if phase == Phase::Preparing {
+            let style = ProgressStyle::with_template("{spinner} {msg}  {passcode}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let started = Instant::now();
+            self.bar.set_style(style.with_key(
+                "passcode",
+                move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    // A line that cannot be drawn is drawn a second later.
+                    let _unseen = out.write_str(&passcode_left(started.elapsed()));
+                },
+            ));
+            self.bar.enable_steady_tick(Duration::from_secs(1));
         } else {
             let style = ProgressStyle::with_template("{spinner} {msg}");
             self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -185,7 +211,7 @@ impl Observer for Progress {
         self.bar.inc(len);
         match line {
             Some(body) if self.json => drop(output::message("status", body)),
-            Some(_) if !self.quiet && self.bar.is_hidden() => output::note(&text),
+            Some(_) if !self.still && self.bar.is_hidden() => output::note(&text),
             _ => self.bar.set_message(text),
         }
     }
@@ -226,9 +252,10 @@ impl Observer for Progress {
             Prompt::Trust => {
                 ("trust_on_phone", "tap Trust on the iPhone and enter its passcode there")
             }
-            Prompt::Passcode => {
-                ("passcode_on_phone", "if the iPhone asks for its passcode, enter it there")
-            }
+            Prompt::Passcode => (
+                "passcode_on_phone",
+                "if the iPhone asks for its passcode, enter it there within three minutes",
+            ),
         };
         if self.json {
             let _ = output::message("prompt", json!({ "kind": kind, "text": text }));
@@ -256,7 +283,7 @@ impl Observer for OfPhone<'_> {
         if self.progress.json {
             let _ =
                 output::message("phase", json!({ "device": name, "phase": phase.to_lowercase() }));
-        } else if !self.progress.quiet {
+        } else if !self.progress.still {
             self.progress.say(&format!("{}: {phase}", format::plain(name)));
         }
     }
@@ -278,5 +305,19 @@ impl Observer for OfPhone<'_> {
             self.progress.say(&format!("▸ on {}:", format::plain(&self.name)));
         }
         self.progress.prompt(prompt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_for_the_passcode_runs_down_to_nothing() {
+        let at = |secs| passcode_left(Duration::from_secs(secs));
+        assert_eq!(at(0), "enter its passcode if it asks (3:00)");
+        assert_eq!(at(78), "enter its passcode if it asks (1:42)");
+        assert_eq!(at(179), "enter its passcode if it asks (0:01)");
+        assert_eq!((at(180), at(4000)), (String::new(), String::new()));
     }
 }

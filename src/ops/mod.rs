@@ -3,6 +3,7 @@
 //! Invariant: nothing here prints, prompts or reads the environment; every verb says through its result what was done and
 //! through an observer what went wrong on the way.
 
+mod awake;
 pub mod backup;
 mod beside;
 pub mod commit;

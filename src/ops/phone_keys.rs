@@ -15,6 +15,12 @@ use crate::capture::device::spool::SpoolPlace;
 use crate::capture::device::take::Locked;
 use crate::observe::Observer;
 
+/// A day, in UTC: what rooms below the terminal know of time.
+pub(super) fn day(secs: i64) -> String {
+    let at = jiff::Timestamp::from_second(secs);
+    at.map_or_else(|_| "an impossible date".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
+}
+
 /// What a person is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked<'a> {
@@ -115,6 +121,23 @@ impl<'a> PhoneKeys<'a> {
     /// Whether there is a password to try.
     pub(super) fn is_given(&self) -> bool {
         self.with(|passwords| !passwords.is_empty())
+    }
+
+    /// The passwords that are there for a phone, as one names them before "does" or "do": where each came from.
+    pub(super) fn named(&self, repository: &Repository, udid: &str) -> String {
+        let given = !self.with(|passwords| passwords.none_given());
+        let kept = remembered::newest(repository, udid);
+        let since = kept.and_then(|kept| i64::try_from(kept.time).ok()).map(day);
+        match (given, since) {
+            (true, None) => "the iPhone backup password that was given does".to_owned(),
+            (true, Some(since)) => format!(
+                "the iPhone backup password that was given and the one that the repository keeps since {since} do"
+            ),
+            (false, Some(since)) => {
+                format!("the iPhone backup password that the repository keeps since {since} does")
+            }
+            (false, None) => "the iPhone backup password that was typed does".to_owned(),
+        }
     }
 
     /// Asks for the first password of a phone. Gives what its backups are to be without one; none: there is one.

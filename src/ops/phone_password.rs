@@ -1,25 +1,30 @@
 //! The iPhone backup password: switching Apple's encryption of backups on or off, or changing its password.
 //!
 //! Invariant: snapshots stay as they are, and open with the password of their day. What the phone wrote while it changed the
-//! password is the base of its next backup. Done means that the phone says so, and that its settings say so too.
+//! password is the base of its next backup. Done means that the phone says so, and that its settings say so too; only then is the
+//! new password kept.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use russet_store::config::Purpose;
-use russet_store::repository::RepositoryError;
+use russet_store::repository::{Repository, RepositoryError};
 use russet_store::session::{Session, SessionError};
 
 use super::beside::SERVICE;
 use super::open::Opened;
+use super::remembered;
+use super::rows::draft_manifest;
+use crate::apple::{LockedKeys, Passwords, PhonePassword};
 use crate::capture::device::Link;
 use crate::capture::device::begin::begin;
 use crate::capture::device::change_password::change_password;
 pub use crate::capture::device::change_password::{Change, ChangeError};
-use crate::capture::device::connect::{ConnectError, Phone, Values};
+use crate::capture::device::connect::{ConnectError, Phone, Values, same_udid};
 use crate::capture::device::host::HostError;
 use crate::capture::device::link::LinkError;
+use crate::capture::device::record as draft;
 use crate::capture::device::spool::SpoolPlace;
 use crate::observe::Observer;
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
@@ -89,8 +94,18 @@ pub fn makes_sense(is_first: bool, values: &Values) -> Result<(), PhonePasswordE
     }
 }
 
-/// Has the phone change its backup password. Gives whether the phone wrote something that its next backup goes on from. `beside`
-/// is the folder that the repository lies in.
+/// What came of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// Whether the phone wrote something that its next backup goes on from.
+    pub is_rewrapped: bool,
+    /// Whether the new password is kept in the repository: only beside the keybag that it opens, which may come with the next
+    /// backup alone.
+    pub is_kept: bool,
+}
+
+/// Has the phone change its backup password. With `remembers` the new one is kept, if the phone showed the keybag that it opens.
+/// `beside` is the folder that the repository lies in.
 ///
 /// # Errors
 /// See [`PhonePasswordError`].
@@ -98,9 +113,10 @@ pub fn change(
     opened: &mut Opened,
     phone: &mut Phone,
     change: Change<'_>,
+    remembers: bool,
     beside: PathBuf,
     observer: &dyn Observer,
-) -> Result<bool, PhonePasswordError> {
+) -> Result<Changed, PhonePasswordError> {
     let config = opened.repository.config(Purpose::Write)?.clone();
     let cuts = Cuts::new(&config.cut, opened.repository.id_keys().cut_seed())?;
     opened.prepare_to_write(observer)?;
@@ -116,7 +132,7 @@ pub fn change(
     let mut link = Link::open(phone.start_service(SERVICE, true)?)?;
     let session = Session::begin(repository, None)?;
     let begun = RefCell::new(Some(begun));
-    let kept = run(&session, &cuts, |feeder| {
+    let is_rewrapped = run(&session, &cuts, |feeder| {
         let Some(begun) = begun.take() else { return Err(ChangeError::HungUp.into()) };
         let asked = (udid.as_str(), change);
         Ok::<_, PhonePasswordError>(change_password(
@@ -124,11 +140,34 @@ pub fn change(
         )?)
     });
     let _lost = link.disconnect();
-    let kept = kept?;
+    let is_rewrapped = is_rewrapped?;
     drop(session);
+    let settled = is_in_force(phone, change.encrypts());
+    let new = change.new().filter(|_| settled.is_ok() && is_rewrapped && remembers);
+    let is_kept = new.is_some_and(|new| keep(&opened.repository, &udid, new, observer));
     opened.remember(observer);
-    is_in_force(phone, change.encrypts())?;
-    Ok(kept)
+    settled?;
+    Ok(Changed { is_rewrapped, is_kept })
+}
+
+/// Keeps the new password beside the keybag that the phone wrapped anew. The change is done whether this succeeds or not.
+fn keep(repository: &Repository, udid: &str, new: &PhonePassword, observer: &dyn Observer) -> bool {
+    let (drafts, _) = draft::all(repository);
+    let mut of_phone = drafts.into_iter().filter(|d| same_udid(&d.record.udid, udid));
+    let shown = of_phone.find_map(|d| {
+        let draft = draft::read(repository, &d.record).ok()?;
+        LockedKeys::parse(&draft_manifest(repository, &draft)?).ok()
+    });
+    let Some(locked) = shown else { return false };
+    let opening = Passwords::new(vec![new.again()]).that_opens(&locked.keybag);
+    let Some(password) = opening else { return false };
+    match remembered::remember(repository, udid, &locked.keybag.id(), &password) {
+        Ok(_) => true,
+        Err(error) => {
+            observer.remark(&format!("the new iPhone backup password could not be kept: {error}"));
+            false
+        }
+    }
 }
 
 fn is_in_force(phone: &mut Phone, encrypts: bool) -> Result<(), PhonePasswordError> {

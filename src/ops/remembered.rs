@@ -13,10 +13,12 @@ use zeroize::Zeroizing;
 
 use super::list::{CatError, cat};
 use super::open::Opened;
-use super::rows::root_file;
+use super::rows::{draft_manifest, root_file};
 use crate::apple::{KeybagError, KeybagId, LockedKeys, Passwords, PhonePassword, RootFile};
+use crate::capture::device::connect::same_udid;
+use crate::capture::device::record as draft;
 use crate::capture::folder::PLIST_LEN_MAX;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, record};
 
 /// Passwords of one phone that are tried on a keybag that nobody knows: each costs seconds.
 const CANDIDATE_COUNT_MAX: usize = 4;
@@ -87,6 +89,29 @@ fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 #[must_use]
 pub fn remembered(repository: &Repository, keybag: &KeybagId) -> Option<PhonePassword> {
     all(repository).into_iter().find(|each| each.keybag == *keybag).map(|each| each.password)
+}
+
+/// The password that opened what a phone's backups go on from, which is its password now unless it was changed elsewhere; else the
+/// one of the phone that was kept last.
+#[must_use]
+pub fn newest(repository: &Repository, udid: &str) -> Option<Remembered> {
+    let is_known = |known: &str| same_udid(known, udid);
+    let (drafts, _) = draft::all(repository);
+    let in_draft = drafts.into_iter().filter(|found| is_known(&found.record.udid)).find_map(|d| {
+        let draft = draft::read(repository, &d.record).ok()?;
+        Some(LockedKeys::parse(&draft_manifest(repository, &draft)?).ok()?.keybag.id())
+    });
+    let keybag = in_draft.or_else(|| {
+        let (snapshots, _) = record::all(repository);
+        let mut of_phone = snapshots.iter().rev().filter(|s| is_known(&s.record.udid));
+        let last = of_phone.find(|s| s.record.encrypted == Some(true))?;
+        Some(keys_of(repository, last).ok()?.keybag.id())
+    });
+    let (meant, others): (Vec<_>, Vec<_>) = all(repository)
+        .into_iter()
+        .filter(|each| is_known(&each.udid))
+        .partition(|each| Some(each.keybag) == keybag);
+    meant.into_iter().chain(others).next()
 }
 
 /// Keeps the password that opened a keybag of this phone. Gives whether it was not kept before.

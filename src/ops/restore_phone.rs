@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use russet_store::repository::{Repository, RepositoryError};
 
+use super::awake::awake;
 use super::backup::{BackedUp, BackupError, BackupOptions, Job, backup};
 use super::beside::{SERVICE, heard};
 use super::list::shown_path;
@@ -253,7 +254,9 @@ pub fn restore_to_phone(
     password: Option<&PhonePassword>,
     observer: &dyn Observer,
 ) -> Result<(), PhoneRestoreError> {
-    let result = write_back(repository, snapshot, (phone, cancelled), wish, password, observer);
+    let result = awake(observer, || {
+        write_back(repository, snapshot, (phone, cancelled), wish, password, observer)
+    });
     match result {
         Err(
             PhoneRestoreError::Give(GiveError::Stopped)

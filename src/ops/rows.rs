@@ -2,11 +2,15 @@
 //!
 //! Invariant: nothing of it is written anywhere. Of a Manifest.db that the phone encrypted and no capture opened there are none.
 
+use std::io::Read;
 use std::ops::ControlFlow;
 
 use russet_store::repository::Repository;
 
 use crate::apple::{ManifestPages, ManifestPagesError, RootFile, Row};
+use crate::capture::device::draft::{Draft, Found};
+use crate::capture::device::host::PLIST_LEN_MAX;
+use crate::capture::stored::StoredReader;
 use crate::snapshot::content_at::ContentAt;
 use crate::snapshot::contents::ContentError;
 use crate::snapshot::{Content, Snapshot, TreeWalk, What};
@@ -37,6 +41,17 @@ pub(super) fn root_file(
         What::File(content) if entry.stored_path == file.name().as_bytes() => Some(content),
         What::File(_) | What::Directory | What::Link { .. } => None,
     })
+}
+
+/// The `Manifest.plist` that a phone is shown in a draft; none, if it is not there or cannot be read.
+pub(super) fn draft_manifest(repository: &Repository, draft: &Draft) -> Option<Vec<u8>> {
+    let name = RootFile::ManifestPlist.name();
+    let Some(Found::File(file)) = draft.tree().get(name.as_bytes()) else { return None };
+    let content = file.packed.decode().content;
+    let mut bytes = Vec::new();
+    let reader = StoredReader::new(repository, &content);
+    reader.take(PLIST_LEN_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// Hands every row to `visit`, and gives how many there were.

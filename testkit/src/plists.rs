@@ -15,6 +15,7 @@ pub(crate) struct Device {
     pub(crate) name: String,
 }
 
+pub(crate) const PRODUCT_NAME: &str = "iPhone 13";
 pub(crate) const PRODUCT_TYPE: &str = "iPhone14,5";
 pub(crate) const PRODUCT_VERSION: &str = "18.6.2";
 pub(crate) const BUILD_VERSION: &str = "22G100";
@@ -53,7 +54,7 @@ impl Device {
             Value::Array(apps.iter().map(|app| app.clone().into()).collect()),
         );
         info.insert("Last Backup Date".into(), Value::Date(Date::from(time_of(date))));
-        info.insert("Product Name".into(), "iPhone 13".into());
+        info.insert("Product Name".into(), PRODUCT_NAME.into());
         info.insert("Product Type".into(), PRODUCT_TYPE.into());
         info.insert("Product Version".into(), PRODUCT_VERSION.into());
         info.insert("Serial Number".into(), self.serial_number().into());

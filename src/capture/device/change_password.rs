@@ -49,6 +49,15 @@ impl Change<'_> {
         }
     }
 
+    /// The password from now on; none, if there is none.
+    #[must_use]
+    pub fn new(&self) -> Option<&PhonePassword> {
+        match self {
+            Self::Enable { new } | Self::Change { new, .. } => Some(new),
+            Self::Disable { .. } => None,
+        }
+    }
+
     fn request(&self, udid: &str) -> Dictionary {
         let (old, new) = match self {
             Self::Enable { new } => (None, Some(new)),

@@ -211,7 +211,19 @@ fn show(tree: &mut DraftTree, entry: &Entry) -> Result<(), DraftError> {
     if is_shown(&entry.stored_path) { tree.insert_base(entry) } else { Ok(()) }
 }
 
-/// A draft as its newest checkpoint left it. Its record is made to say where its spool is now.
+/// A draft as its newest checkpoint left it, whether what it names in its spool is there or not.
+///
+/// # Errors
+/// Something of it cannot be read.
+pub fn read(repository: &Repository, record: &DraftRecord) -> Result<Draft, DraftLoadError> {
+    let mut draft = over_base(repository, record.base.as_ref())?;
+    for id in &record.edits {
+        draft.replay(&Zeroizing::new(repository.blob(id, BlobType::Tree)?))?;
+    }
+    Ok(draft)
+}
+
+/// The same, to go on with: all that waits is there, and the record is made to say where.
 ///
 /// # Errors
 /// Something of it cannot be read.
@@ -220,10 +232,7 @@ pub fn load(
     record: &mut DraftRecord,
     place: &SpoolPlace,
 ) -> Result<Draft, DraftLoadError> {
-    let mut draft = over_base(repository, record.base.as_ref())?;
-    for id in &record.edits {
-        draft.replay(&Zeroizing::new(repository.blob(id, BlobType::Tree)?))?;
-    }
+    let draft = read(repository, record)?;
     seek(record, &draft, place)?;
     Ok(draft)
 }

@@ -308,6 +308,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let mut jobs = Vec::new();
     let mut names = Vec::new();
     let several = seen.len() > 1;
+    let by_cable = seen.iter().any(|phone| phone.attached.connection == Connection::Usb);
     let observers: Vec<OfPhone<'_>> =
         seen.iter().map(|phone| OfPhone::new(&context.progress, phone.shown())).collect();
     for (phone, own) in seen.into_iter().zip(&observers) {
@@ -345,9 +346,13 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let observer = &context.progress;
     let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked)?;
     context.progress.clear();
+    let mut is_made = false;
     for (name, result) in names.iter().zip(done) {
         match result {
-            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
+            Ok(made) => {
+                is_made = true;
+                worst = worse(worst, tell_made(context, &made)?);
+            }
             Err(error) if several => {
                 let failure = Failure::from(error);
                 tell_failure(context, name, &failure)?;
@@ -355,6 +360,13 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
             }
             Err(error) => return Err(error.into()),
         }
+    }
+    if is_made && by_cable && worst == 0 && !context.json() {
+        output::line(if several {
+            "  You can unplug the phones."
+        } else {
+            "  You can unplug the phone."
+        })?;
     }
     Ok(worst)
 }
@@ -407,7 +419,7 @@ pub(super) fn tell_waiting(
     }
     for (udid, result) in waiting {
         match result {
-            Ok(made) => worst = worse(worst, tell_snapshot(context, &made)?),
+            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
             Err(error) => {
                 let failure = Failure::from(error);
                 tell_failure(context, &udid, &failure)?;
@@ -441,16 +453,7 @@ fn tell_failure(context: &Context, name: &str, failure: &Failure) -> Result<(), 
     Ok(())
 }
 
-/// Tells of a snapshot that was just made with a phone.
 fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
-    let exit = tell_snapshot(context, made)?;
-    if exit == 0 && !context.json() {
-        output::line("  You can unplug the phone.")?;
-    }
-    Ok(exit)
-}
-
-fn tell_snapshot(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
     let (snapshot, written) = (&made.snapshot, &made.written);
     let record = &snapshot.record;
     let exit = if snapshot.is_good() { 0 } else { code::INCOMPLETE };

@@ -11,11 +11,13 @@ use crate::apple;
 use crate::cli::args::PhonePassword;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::format::plain;
+use crate::cli::format::{moment, plain};
 use crate::cli::{output, secret};
 use crate::observe::Observer;
-use crate::ops::phone_password::{Change, change, makes_sense};
+use crate::ops::open::Opened;
+use crate::ops::phone_password::{Change, Changed, change, makes_sense};
 use crate::ops::phones::{Phone, Values};
+use crate::ops::remembered::newest;
 
 const OLD: &str = "iPhone backup password until now";
 const NEW: &str = "New iPhone backup password";
@@ -30,16 +32,18 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
             remembered::forget(context, snapshot.as_deref())
         }
         PhonePassword::Status { device } => status(context, device.as_deref()),
-        PhonePassword::Enable { device, new_password_file } => {
-            let met = meet(context, device.as_deref(), "enable", true)?;
+        PhonePassword::Enable { device, new_password_file, no_remember } => {
+            let mut met = meet(context, device.as_deref(), "enable", true)?;
             let new = new_password(new_password_file.as_deref())?;
-            run(context, met, Change::Enable { new: &new })
+            met.remembers = !no_remember;
+            met.run(context, Change::Enable { new: &new })
         }
-        PhonePassword::Change { device, old_password_file, new_password_file } => {
-            let met = meet(context, device.as_deref(), "change", false)?;
-            let old = old_password(old_password_file.as_deref())?;
+        PhonePassword::Change { device, old_password_file, new_password_file, no_remember } => {
+            let mut met = meet(context, device.as_deref(), "change", false)?;
+            let old = met.old_password(context, old_password_file.as_deref())?;
             let new = new_password(new_password_file.as_deref())?;
-            run(context, met, Change::Change { old: &old, new: &new })
+            met.remembers = !no_remember;
+            met.with_old(context, old, Some(&new))
         }
         PhonePassword::Disable { device, old_password_file, yes_really } => {
             if !yes_really {
@@ -49,9 +53,9 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
                 )
                 .next("if you mean it: `russet phone-password disable --yes-really`"));
             }
-            let met = meet(context, device.as_deref(), "disable", false)?;
-            let old = old_password(old_password_file.as_deref())?;
-            run(context, met, Change::Disable { old: &old })
+            let mut met = meet(context, device.as_deref(), "disable", false)?;
+            let old = met.old_password(context, old_password_file.as_deref())?;
+            met.with_old(context, old, None)
         }
     }
 }
@@ -60,8 +64,22 @@ fn new_password(file: Option<&Path>) -> Result<apple::PhonePassword, Failure> {
     secret::of_phone(file, false, "--new-password-file", NEW, true)
 }
 
-fn old_password(file: Option<&Path>) -> Result<apple::PhonePassword, Failure> {
+fn asked_old_password(file: Option<&Path>) -> Result<apple::PhonePassword, Failure> {
     secret::of_phone(file, true, "--old-password-file", OLD, false)
+}
+
+/// The password until now, and since when the repository keeps it, if that is where it comes from.
+struct Old {
+    password: apple::PhonePassword,
+    kept_since: Option<i64>,
+}
+
+/// The phone that is meant, what it says of itself, and the repository that goes with it.
+struct Met {
+    phone: Phone,
+    values: Values,
+    opened: Opened,
+    remembers: bool,
 }
 
 /// The phone that is meant, and what it says of itself, before anybody types a password.
@@ -70,13 +88,13 @@ fn meet(
     device: Option<&str>,
     verb: &str,
     is_first: bool,
-) -> Result<(Phone, Values), Failure> {
+) -> Result<Met, Failure> {
     let muxer = muxer()?;
     let seen = one(&muxer, device, &format!("phone-password {verb} NAME"))?;
     let mut phone = job(context, &muxer, seen, &context.progress)?.phone;
     let values = phone.values()?;
     makes_sense(is_first, &values)?;
-    Ok((phone, values))
+    Ok(Met { phone, values, opened: context.write()?, remembers: false })
 }
 
 fn status(context: &Context, device: Option<&str>) -> Result<u8, Failure> {
@@ -111,36 +129,102 @@ fn status(context: &Context, device: Option<&str>) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn run(
-    context: &Context,
-    (mut phone, values): (Phone, Values),
-    wanted: Change<'_>,
-) -> Result<u8, Failure> {
-    let mut opened = context.write()?;
-    let kept = change(&mut opened, &mut phone, wanted, beside(context)?, &context.progress)?;
-    context.progress.clear();
-    let udid = phone.attached().udid.clone();
-    let name = values.name.unwrap_or_else(|| udid.clone());
-    if context.json() {
-        output::message(
-            "summary",
-            json!({
-                "udid": udid, "name": name, "encrypted": wanted.encrypts(), "rewrapped": kept, "exit_code": 0,
-            }),
+impl Met {
+    /// What was given, else what is kept, else what is typed.
+    fn old_password(&self, context: &Context, file: Option<&Path>) -> Result<Old, Failure> {
+        if file.is_none() && secret::phone_password_variable().is_none() {
+            let udid = &self.phone.attached().udid;
+            if let Some(kept) = newest(&self.opened.repository, udid) {
+                let kept_since = i64::try_from(kept.time).ok();
+                let since = kept_since.map_or(String::new(), |at| format!(" since {}", moment(at)));
+                context.progress.remark(&format!(
+                    "the iPhone backup password until now is taken from the repository, which keeps it{since}"
+                ));
+                return Ok(Old { password: kept.password, kept_since });
+            }
+        }
+        context.progress.clear();
+        Ok(Old { password: asked_old_password(file)?, kept_since: None })
+    }
+
+    /// Changes the password, or without a new one takes it away. Where the one that was kept is not the phone's, a person is asked.
+    fn with_old(
+        &mut self,
+        context: &Context,
+        old: Old,
+        new: Option<&apple::PhonePassword>,
+    ) -> Result<u8, Failure> {
+        let done = self.run(context, wanted(&old.password, new));
+        let (Err(failure), Some(at)) = (&done, old.kept_since) else { return done };
+        if failure.code() != code::PHONE_PASSWORD {
+            return done;
+        }
+        let what = format!(
+            "the iPhone has another backup password than the one that the repository keeps since {}",
+            moment(at)
+        );
+        if !secret::is_terminal() {
+            return Err(Failure::new(code::PHONE_PASSWORD, what).next(
+                "nothing was changed; give the iPhone's password with `--old-password-file FILE`",
+            ));
+        }
+        output::note(&format!("{what}."));
+        self.run(context, wanted(&asked_old_password(None)?, new))
+    }
+
+    fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<u8, Failure> {
+        let (opened, phone, beside) = (&mut self.opened, &mut self.phone, beside(context)?);
+        let changed = change(opened, phone, wanted, self.remembers, beside, &context.progress)?;
+        context.progress.clear();
+        let udid = phone.attached().udid.clone();
+        let name = self.values.name.clone().unwrap_or_else(|| udid.clone());
+        if context.json() {
+            output::message(
+                "summary",
+                json!({
+                    "udid": udid, "name": name, "encrypted": wanted.encrypts(), "rewrapped": changed.is_rewrapped,
+                    "password_remembered": wanted.encrypts().then_some(changed.is_kept), "exit_code": 0,
+                }),
+            )?;
+            return Ok(0);
+        }
+        let name = plain(&name);
+        output::line(&match wanted {
+            Change::Enable { .. } => format!("✓ Backups of {name} are encrypted from now on"),
+            Change::Change { .. } => format!("✓ {name} has a new backup password"),
+            Change::Disable { .. } => format!("✓ Backups of {name} are no longer encrypted"),
+        })?;
+        output::line(
+            "  Snapshots that were made before stay as they are: each opens with the password of its day. Keep them all.",
         )?;
-        return Ok(0);
+        if wanted.encrypts() {
+            context.progress.remark(memory(changed, self.remembers));
+        }
+        if !changed.is_rewrapped {
+            context.progress.remark("the next backup of this phone will be a full one");
+        }
+        Ok(0)
     }
-    let name = plain(&name);
-    output::line(&match wanted {
-        Change::Enable { .. } => format!("✓ Backups of {name} are encrypted from now on"),
-        Change::Change { .. } => format!("✓ {name} has a new backup password"),
-        Change::Disable { .. } => format!("✓ Backups of {name} are no longer encrypted"),
-    })?;
-    output::line(
-        "  Snapshots that were made before stay as they are: each opens with the password of its day. Keep them all.",
-    )?;
-    if !kept {
-        context.progress.remark("the next backup of this phone will be a full one");
+}
+
+fn wanted<'p>(old: &'p apple::PhonePassword, new: Option<&'p apple::PhonePassword>) -> Change<'p> {
+    match new {
+        Some(new) => Change::Change { old, new },
+        None => Change::Disable { old },
     }
-    Ok(0)
+}
+
+/// What became of the new password.
+fn memory(changed: Changed, remembers: bool) -> &'static str {
+    match (changed.is_kept, remembers) {
+        (true, _) => {
+            "the new iPhone backup password is kept in the repository, sealed; `russet phone-password forget --all` removes it"
+        }
+        (false, true) => {
+            "the new iPhone backup password is not kept yet: it is known which backups it opens when the next one is made. Give it there once (`--phone-password-file FILE`, or typed), and it is kept"
+        }
+        (false, false) => {
+            "the new iPhone backup password is NOT kept: the next backup asks for it, and who does not know it brings no snapshot made with it back to an iPhone, in twenty years either"
+        }
+    }
 }

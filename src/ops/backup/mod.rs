@@ -22,6 +22,7 @@ use russet_store::session::{Session, SessionError, Written};
 
 use self::finish::clean_spools;
 use self::waits::MB;
+use super::awake::awake;
 use super::beside::{SERVICE, heard};
 use super::commit::CommitError;
 use super::mark;
@@ -180,15 +181,7 @@ pub fn backup(
         keys,
         stop,
     };
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let this = &this;
-        let threads: Vec<_> =
-            jobs.into_iter().map(|job| scope.spawn(move || this.one(job))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
+    let results = awake(observer, || this.all(jobs));
     let mut done = Vec::new();
     for result in results {
         done.push(settle(opened, result, options)?);
@@ -238,6 +231,19 @@ fn label(
 }
 
 impl Run<'_> {
+    fn all(&self, jobs: Vec<Job<'_>>) -> Vec<Result<BackedUp, BackupError>> {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                jobs.into_iter().map(|job| scope.spawn(move || self.one(job))).collect();
+            threads
+                .into_iter()
+                .map(|thread| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
+        })
+    }
+
     fn one(&self, job: Job<'_>) -> Result<BackedUp, BackupError> {
         let Job { mut phone, observer, cancelled } = job;
         let result = self.capture(&mut phone, observer, &cancelled);
@@ -256,6 +262,9 @@ impl Run<'_> {
         cancelled: &AtomicBool,
     ) -> Result<BackedUp, BackupError> {
         observer.begin(Phase::Looking, 0, 0);
+        // First of all: services over the network end when nobody answers.
+        let is_wifi = phone.attached().connection == Connection::Network;
+        let _heartbeat = if is_wifi { Some(Heartbeat::start(phone)?) } else { None };
         let values = phone.values()?;
         let udid = values.udid.clone().unwrap_or_else(|| phone.attached().udid.clone());
         remark_on(&values, observer);
@@ -263,8 +272,6 @@ impl Run<'_> {
         for remark in &pieces.remarks {
             observer.remark(&format!("{remark}: {}", remark.error));
         }
-        let is_wifi = phone.attached().connection == Connection::Network;
-        let _heartbeat = if is_wifi { Some(Heartbeat::start(phone)?) } else { None };
         let (restart, place) = (self.options.restart, &self.keys.spool);
         let begun = begin(self.repository, self.snapshots, &udid, restart, place, observer)?;
         if begun.is_resumed {
@@ -312,7 +319,7 @@ impl Run<'_> {
                 .and_then(|secs| u64::try_from(secs).ok())
                 .map(|secs| UNIX_EPOCH + Duration::from_secs(secs))
                 .or_else(|| Some(SystemTime::now()));
-            info_plist(values, &pieces.apps, &pieces.files, date).ok()
+            info_plist(values, pieces, date).ok()
         };
         let wish = Wish {
             udid,

@@ -3,7 +3,6 @@
 //! Invariant: nothing is asked of a phone whose backup nobody could open or keep: no password and nobody's word that it may stay
 //! encrypted, or a drive that is plainly too small.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use russet_store::backend::beside;
@@ -11,13 +10,11 @@ use russet_store::backend::beside;
 use super::{BackupError, Run};
 use crate::capture::device::begin::Begun;
 use crate::capture::device::connect::{Values, same_udid};
-use crate::capture::device::draft::Found;
-use crate::capture::device::host::PLIST_LEN_MAX;
 use crate::capture::device::space::room_of;
 use crate::capture::device::spool::{Spool, SpoolError, SpoolRecord};
-use crate::capture::stored::StoredReader;
 use crate::observe::Observer;
-use crate::ops::phone_keys::Unopened;
+use crate::ops::phone_keys::{Unopened, day};
+use crate::ops::rows::draft_manifest;
 use crate::snapshot::Snapshot;
 
 pub(super) const MB: u64 = 1_000_000;
@@ -108,18 +105,20 @@ impl Run<'_> {
         encrypted.next_back().is_some_and(|s| s.record.counts.opened == 0)
     }
 
-    /// The keys come last: that the password does not open the last backup may mean that it was changed since.
+    /// The keys come last: that no password opens the last backup may mean that it was changed since.
     fn warn(&self, begun: &Begun, observer: &dyn Observer) {
-        let Some(Found::File(file)) = begun.draft.tree().get(b"Manifest.plist") else { return };
-        let content = file.packed.decode().content;
-        let mut bytes = Vec::new();
-        let reader = StoredReader::new(self.repository, &content);
-        let read = reader.take(PLIST_LEN_MAX).read_to_end(&mut bytes);
-        if read.is_ok() && !self.keys.opens(&bytes) {
-            observer.remark(
-                "the iPhone backup password does not open this iPhone's last backup; if it was not changed since, it is the wrong one",
-            );
+        let udid = &begun.record.udid;
+        let Some(bytes) = draft_manifest(self.repository, &begun.draft) else { return };
+        if self.keys.opens(&bytes) {
+            return;
         }
+        let base = begun.record.base.as_ref();
+        let base = base.and_then(|base| self.snapshots.iter().find(|s| s.id == base.snapshot));
+        let of_day = base.map_or(String::new(), |base| format!(", of {}", day(base.time())));
+        observer.remark(&format!(
+            "{} not open this iPhone's last backup{of_day}. If its password was changed since, all is well; if not, what it sends is kept all the same, and `russet reopen --phone-password-file FILE` with the right one makes the snapshot, without the iPhone",
+            self.keys.named(self.repository, udid),
+        ));
     }
 
     /// Whether the spool can hold what a whole backup brings, as far as the phone tells.

@@ -1,4 +1,4 @@
-//! What hosts ask about apps for Info.plist: installation_proxy and springboardservices.
+//! What hosts ask for Info.plist: installation_proxy and springboardservices about apps, diagnostics_relay about the product.
 //!
 //! Invariant: the apps are those of the phone's backup. Nothing can be installed or changed.
 
@@ -6,11 +6,13 @@ use super::error::DeviceError;
 use super::link::Link;
 use super::usbmuxd::text;
 use super::{ScriptedPhone, disk};
+use crate::plists::PRODUCT_NAME;
 use crate::random::Random;
 use plist::{Dictionary, Value};
 
 pub(crate) const INSTALLATION_PROXY: &str = "com.apple.mobile.installation_proxy";
 pub(crate) const SPRINGBOARD: &str = "com.apple.springboardservices";
+pub(crate) const DIAGNOSTICS: &str = "com.apple.mobile.diagnostics_relay";
 
 /// Apps in one part of an answer to Browse.
 const PART_COUNT: usize = 10;
@@ -50,6 +52,25 @@ pub(crate) fn springboard(phone: &ScriptedPhone, link: Link) -> Result<(), Devic
             "getIconPNGData" => one("pngData", Value::Data(bytes_for(app, 0x1c0, 900))),
             _ => one("Error", "UnknownCommand".into()),
         }])
+    })
+}
+
+/// Answers MobileGestalt, which phones since iOS 17.4 refuse; all else is unknown.
+pub(crate) fn diagnostics(phone: &ScriptedPhone, link: Link) -> Result<(), DeviceError> {
+    each(phone, "diagnostics_relay", link, |request| {
+        if text(request, "Request") != "MobileGestalt" {
+            return Ok(vec![one("Status", "UnknownRequest".into())]);
+        }
+        let told = if phone.script.tells_product_name {
+            let mut told = one("Status", "Success".into());
+            told.insert("marketing-name".into(), PRODUCT_NAME.into());
+            told
+        } else {
+            one("Status", "MobileGestaltDeprecated".into())
+        };
+        let mut answer = one("Status", "Success".into());
+        answer.insert("Diagnostics".into(), one("MobileGestalt", told.into()).into());
+        Ok(vec![answer])
     })
 }
 

@@ -18,9 +18,10 @@ use serde_json::json;
 use std::sync::Arc;
 
 const ON: &str = "lockdown";
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     afc::NAME,
     heartbeat::NAME,
+    app_services::DIAGNOSTICS,
     app_services::INSTALLATION_PROXY,
     app_services::SPRINGBOARD,
     mobilebackup2::NAME,
@@ -56,6 +57,7 @@ pub(super) fn serve_started(
     match started.service.as_str() {
         afc::NAME => afc::serve(phone, link),
         heartbeat::NAME => heartbeat::serve(phone, link),
+        app_services::DIAGNOSTICS => app_services::diagnostics(phone, link),
         app_services::INSTALLATION_PROXY => app_services::installation_proxy(phone, link),
         app_services::SPRINGBOARD => app_services::springboard(phone, link),
         notification_proxy::NAME => notification_proxy::serve(phone, link),

@@ -80,6 +80,8 @@ pub struct Script {
     pub silent_at: Option<String>,
     /// Bytes that hosts are told are in use on the phone.
     pub used_len: Option<u64>,
+    /// The phone tells what product it is, as those before iOS 17.4 do.
+    pub tells_product_name: bool,
 }
 
 /// How the phone is attached.
@@ -144,6 +146,7 @@ impl Default for Script {
             ends_with: BTreeMap::new(),
             silent_at: None,
             used_len: None,
+            tells_product_name: false,
         }
     }
 }

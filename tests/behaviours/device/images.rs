@@ -50,7 +50,7 @@ fn take_from(repository: &Repository, address: &str) -> Result<(), BackupError> 
     let cuts = Cuts::new(&cuts, repository.id_keys().cut_seed())?;
     let begun = begin(repository, &[], &udid, false, &nowhere(), &observer)?;
     let mut link = Link::open(phone.start_service("com.apple.mobilebackup2", true)?)?;
-    let info = |_| info_plist(&values, &pieces.apps, &pieces.files, Some(SystemTime::now())).ok();
+    let info = |_| info_plist(&values, &pieces, Some(SystemTime::now())).ok();
     let capacity_len = values.total_data_len;
     let wish = Wish {
         udid: &udid,

@@ -3,14 +3,18 @@
 //! Invariant: a phone is judged by its own truth (`ScriptedPhone::write_truth`) and its own journal, never by what russet says of
 //! it. A phone that is served goes on in threads of this process until it ends; its folder is what a test keeps.
 
+mod awake;
 mod cuts;
 mod errors;
+mod hostile;
 mod images;
 mod kills;
 mod middle;
+mod network;
 mod opened;
 mod pairing;
 mod photographed;
+mod saying;
 mod several;
 mod symptoms;
 mod truth;

@@ -52,7 +52,11 @@ pub fn installed_apps(phone: &mut Phone) -> Result<Vec<App>, ConnectError> {
     browse(&mut stream)
 }
 
-fn browse(stream: &mut (impl Read + Write)) -> Result<Vec<App>, ConnectError> {
+/// The same, over any connection to the service.
+///
+/// # Errors
+/// What it answered makes no sense, or has no end.
+pub fn browse(stream: &mut (impl Read + Write)) -> Result<Vec<App>, ConnectError> {
     let attributes = ["CFBundleIdentifier", "ApplicationSINF", "iTunesMetadata"];
     let options = dictionary([
         ("ApplicationType", "User".into()),

@@ -171,35 +171,10 @@ fn answer(stream: &mut (impl Read + Write)) -> Result<bool, ConnectError> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use super::super::tests::Talk;
     use super::*;
-    use std::io;
-
-    /// What a phone says, and what it is answered.
-    struct Talk {
-        said: io::Cursor<Vec<u8>>,
-        answered: Vec<u8>,
-    }
-
-    impl Read for Talk {
-        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-            self.said.read(bytes)
-        }
-    }
-
-    impl Write for Talk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.answered.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn talk(command: &str) -> Talk {
-        let mut said = Vec::new();
-        message::send(&mut said, dictionary([("Command", command.into())])).unwrap();
-        Talk { said: io::Cursor::new(said), answered: Vec::new() }
+        Talk::of(dictionary([("Command", command.into())]))
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `Info.plist`: what a host writes into a backup about the phone. Finder lists backups by it, and restores want it.
 //!
 //! Invariant: a key without a value is left out; a piece that could not be had is a remark, not a failure. Nothing is
-//! invented: no marketing name is written, for want of a table of them from Apple. Format: docs/apple-format.md §2.
+//! invented: the name of the product is the phone's own word, or left out. Format: docs/apple-format.md §2.
 
 use super::apps::{App, add_icons, installed_apps};
 use super::message::write_xml;
+use super::product_name::product_name;
 use super::{ConnectError, Media, Phone, Values};
 use plist::{Dictionary, Value};
 use std::time::SystemTime;
@@ -45,6 +46,8 @@ pub struct Pieces {
     pub apps: Vec<App>,
     /// Files that iTunes left.
     pub files: ITunesFiles,
+    /// What its maker calls such a phone, where it tells.
+    pub product_name: Option<String>,
     /// What could not be had.
     pub remarks: Vec<Remark>,
 }
@@ -78,6 +81,9 @@ pub enum Piece {
     /// All files that iTunes left.
     #[error("iTunes' files")]
     Files,
+    /// What its maker calls such a phone.
+    #[error("the name of the product")]
+    ProductName,
 }
 
 /// Asks the phone for everything that Info.plist holds besides values.
@@ -102,6 +108,10 @@ pub fn gather(phone: &mut Phone) -> Result<Pieces, ConnectError> {
     match Media::open(phone) {
         Ok(mut media) => pieces.files = files(&mut media, &mut remarks)?,
         Err(error) => remark(&mut remarks, Piece::Files, error)?,
+    }
+    match product_name(phone) {
+        Ok(name) => pieces.product_name = name,
+        Err(error) => remark(&mut remarks, Piece::ProductName, error)?,
     }
     pieces.remarks = remarks;
     Ok(pieces)
@@ -140,12 +150,13 @@ fn remark(
 /// None that a phone could bring about; a list that cannot be written.
 pub fn info_plist(
     values: &Values,
-    apps: &[App],
-    files: &ITunesFiles,
+    pieces: &Pieces,
     date: Option<SystemTime>,
 ) -> Result<Vec<u8>, ConnectError> {
+    let Pieces { apps, files, product_name, .. } = pieces;
     let mut info = Dictionary::new();
     texts(&mut info, values);
+    info.extend(product_name.iter().map(|name| ("Product Name".to_owned(), name.as_str().into())));
     if let Some(date) = date {
         info.insert("Last Backup Date".into(), Value::Date(date.into()));
     }
@@ -240,13 +251,13 @@ mod tests {
 
     fn named(name: &str) -> Option<Info> {
         let values = Values { name: Some(name.to_owned()), ..Values::default() };
-        let bytes = info_plist(&values, &[], &ITunesFiles::default(), None).unwrap();
+        let bytes = info_plist(&values, &Pieces::default(), None).unwrap();
         Info::parse(&bytes).ok()
     }
 
     #[test]
     fn a_key_without_a_value_is_left_out() {
-        let bytes = info_plist(&Values::default(), &[], &ITunesFiles::default(), None).unwrap();
+        let bytes = info_plist(&Values::default(), &Pieces::default(), None).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains("Target Type") && !text.contains("Phone Number"), "{text}");
     }
@@ -262,7 +273,7 @@ mod tests {
         #[test]
         fn any_name_leaves_a_list_that_any_reader_takes(name in "[\\x00-\\x7f\\u{fff0}-\\u{10fff}]{0,20}") {
             let values = Values { name: Some(name), ..Values::default() };
-            let bytes = info_plist(&values, &[], &ITunesFiles::default(), None).unwrap();
+            let bytes = info_plist(&values, &Pieces::default(), None).unwrap();
             let text = String::from_utf8(bytes).unwrap();
             let is_xml =
                 |c: char| (c >= ' ' && !"\u{fffe}\u{ffff}".contains(c)) || "\t\n\r".contains(c);

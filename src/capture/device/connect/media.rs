@@ -45,8 +45,8 @@ enum Mode {
 
 /// A connection to the phone's media folder.
 #[derive(Debug)]
-pub struct Media {
-    stream: PhoneStream,
+pub struct Media<S = PhoneStream> {
+    stream: S,
     number: u64,
 }
 
@@ -71,16 +71,17 @@ impl Media {
         Ok(Self { stream, number: 0 })
     }
 
-    /// Over any connection.
-    #[cfg(test)]
-    pub(super) fn over(stream: PhoneStream) -> Self {
-        Self { stream, number: 0 }
-    }
-
     /// From now on, nothing stops it, and answers have `idle`: for cleaning up.
     pub fn insist(&mut self, idle: Duration) {
         self.stream.set_stop(std::sync::Arc::new(|| false));
         self.stream.set_idle(idle);
+    }
+}
+
+impl<S: Read + Write> Media<S> {
+    /// Over any connection.
+    pub fn over(stream: S) -> Self {
+        Self { stream, number: 0 }
     }
 
     /// The bytes of a file; none if there is none.

@@ -18,6 +18,7 @@ mod notify;
 mod pair;
 mod phone;
 mod phones;
+mod product_name;
 mod record;
 mod stream;
 mod tls;
@@ -28,7 +29,7 @@ mod wire;
 mod tests;
 
 pub use address::{AddressError, MuxerAddress};
-pub use apps::{App, Purchase, add_icons, installed_apps};
+pub use apps::{App, Purchase, add_icons, browse, installed_apps};
 pub use around::{Heartbeat, SyncGuard};
 pub use error::ConnectError;
 pub use info::{ITunesFiles, Piece, Pieces, Remark, gather, info_plist};

@@ -3,6 +3,7 @@
 use super::scripted::Scripted;
 use super::*;
 use crate::apple::Info;
+use russet_testkit::device::Script;
 use std::time::{Duration, Instant, SystemTime};
 
 const LOCK: &str = "\"operation\":27";
@@ -152,6 +153,16 @@ fn a_file_operation_that_is_refused_is_quoted_by_its_number() {
 }
 
 #[test]
+fn a_phone_that_tells_what_product_it_is_has_that_in_its_info_plist() {
+    let phone = Scripted::tcp(Script { tells_product_name: true, ..Script::default() });
+    let mut paired = phone.phone();
+    let pieces = gather(&mut paired).unwrap();
+    let bytes = info_plist(&paired.values().unwrap(), &pieces, None).unwrap();
+    assert_eq!(Info::parse(&bytes).unwrap().product_name.as_deref(), Some("iPhone 13"));
+    assert!(!phone.has_violations());
+}
+
+#[test]
 fn an_info_plist_made_of_a_phone_has_every_key() {
     let phone = Scripted::new();
     let mut paired = phone.phone();
@@ -159,7 +170,7 @@ fn an_info_plist_made_of_a_phone_has_every_key() {
     let pieces = gather(&mut paired).unwrap();
     assert!(pieces.remarks.is_empty(), "{:?}", pieces.remarks);
     let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
-    let bytes = info_plist(&values, &pieces.apps, &pieces.files, Some(date)).unwrap();
+    let bytes = info_plist(&values, &pieces, Some(date)).unwrap();
 
     let info = Info::parse(&bytes).unwrap();
     assert_eq!(info.device_name, values.name);
@@ -172,7 +183,7 @@ fn an_info_plist_made_of_a_phone_has_every_key() {
     assert_eq!(info.unique_identifier, Some(phone.udid.to_uppercase()));
     assert_eq!(info.last_backup_date.unwrap().as_second(), 1_790_000_000);
     assert_eq!(info.installed_application_count, Some(pieces.apps.len() as u64));
-    assert_eq!(info.product_name, None, "no name is invented");
+    assert_eq!(info.product_name, None, "iOS 18 does not tell it, and no name is invented");
 
     let list = message::parse(&bytes, "test").unwrap();
     let keys: Vec<&str> = list.keys().map(String::as_str).collect();
