@@ -26,6 +26,7 @@ use russet_testkit::Random;
 use russet_testkit::repository::{Seeded, create_quick, open_quick};
 
 use super::super::drive::{soak, tell_soak};
+use super::images::nowhere;
 
 const UDID: &str = "00008110-000A1B2C3D4E5F60";
 /// The folder of another phone; nothing in this one's is called so.
@@ -270,7 +271,7 @@ fn converse(repository: &Repository, says: Says) -> bool {
     let observer = Collecting::default();
     let cuts = repository.config(Purpose::Write).unwrap().cut.clone();
     let cuts = Cuts::new(&cuts, repository.id_keys().cut_seed()).unwrap();
-    let begun = begin(repository, &[], UDID, false, &observer).unwrap();
+    let begun = begin(repository, &[], UDID, false, &nowhere(), &observer).unwrap();
     let mut link = Link::open(Phone(Cursor::new(says.bytes))).unwrap();
     let device = Device::default();
     let wish = Wish {
@@ -302,7 +303,7 @@ fn look(repository: &Repository) {
     let (drafts, odd_count) = record::all(repository);
     assert_eq!(odd_count, 0);
     for found in &drafts {
-        let draft = record::load(repository, &found.record).unwrap();
+        let draft = record::read(repository, &found.record).unwrap();
         for (path, _) in draft.tree().all() {
             let parts: Vec<_> = path.split(|byte| *byte == b'/').collect();
             let is_odd = |part: &&[u8]| matches!(*part, b"" | b"." | b"..") || part.contains(&0);

@@ -35,7 +35,7 @@ use super::photographed::{Image, Photographed};
 use super::truth::Truth;
 
 /// Nothing waits for keys.
-fn nowhere() -> SpoolPlace {
+pub(super) fn nowhere() -> SpoolPlace {
     SpoolPlace::beside("/nowhere".into())
 }
 
