@@ -449,7 +449,7 @@ pub(super) fn tell_waiting(
     }
     for (udid, result) in waiting {
         match result {
-            Ok(made) => worst = worse(worst, tell_snapshot(context, &made)?),
+            Ok(made) => worst = worse(worst, tell_made(context, &made)?),
             Err(error) => {
                 let failure = Failure::from(error);
                 tell_failure(context, &udid, &failure)?;
@@ -483,16 +483,7 @@ fn tell_failure(context: &Context, name: &str, failure: &Failure) -> Result<(), 
     Ok(())
 }
 
-/// Tells of a snapshot that was just made with a phone.
 fn tell_made(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
-    let exit = tell_snapshot(context, made)?;
-    if exit == 0 && !context.json() {
-        output::line("  You can unplug the phone.")?;
-    }
-    Ok(exit)
-}
-
-fn tell_snapshot(context: &Context, made: &BackedUp) -> Result<u8, Failure> {
     let (snapshot, written) = (&made.snapshot, &made.written);
     let record = &snapshot.record;
     let exit = if snapshot.is_good() { 0 } else { code::INCOMPLETE };

@@ -172,8 +172,7 @@ impl Met {
     }
 
     fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<u8, Failure> {
-        let (opened, phone) = (&mut self.opened, &mut self.phone);
-        let beside = beside(context)?;
+        let (opened, phone, beside) = (&mut self.opened, &mut self.phone, beside(context)?);
         let changed = change(opened, phone, wanted, self.remembers, beside, &context.progress)?;
         context.progress.clear();
         let udid = phone.attached().udid.clone();
