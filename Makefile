@@ -56,6 +56,8 @@ soak: fetch
 	@scripts/setup.sh soak
 	@rm -f "$$(scripts/target_dir.sh)/soak-figures.txt"
 	RUSSET_SOAK="$$(scripts/target_dir.sh)/soak-figures.txt" $(CARGO) test --workspace --release --locked --offline
+	@scripts/setup.sh interop
+	@DIFFERENTIAL_SEEDS="$$(seq -s ' ' 1 24)" interop/device/differential.sh
 	@cat "$$(scripts/target_dir.sh)/soak-figures.txt"
 
 bench: fetch

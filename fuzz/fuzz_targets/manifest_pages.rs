@@ -16,5 +16,6 @@ fuzz_target!(|data: &[u8]| {
     // Numbers in place of text are given as digits: at most 330 bytes for 8.
     assert!(count <= data.len() / 4, "{count} rows");
     assert!(len <= 50 * data.len(), "{len} bytes");
+    let _ = pages.check_index();
     assert!(found.is_err() || found.is_ok_and(|given| given == count as u64));
 });

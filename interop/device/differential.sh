@@ -1,6 +1,6 @@
 #!/bin/sh
 # Two copies of one phone, one backed up by idevicebackup2, one by russet: the folder and what russet restores must be the same,
-# file by file and byte by byte. Info.plist is each host's own and is compared key by key.
+# file by file and byte by byte. Info.plist is each host's own and is compared key by key. DIFFERENTIAL_SEEDS: which phones.
 . "$(dirname -- "$0")/common.sh"
 have_idevice
 apple_password=$work/apple-password
@@ -15,10 +15,10 @@ same_info() {
 weeks() {
     name=$1
     shift
-    echo "--- $name: a full backup and three incremental ones by both"
+    echo "--- phone $seed, $name: a full backup and three incremental ones by both"
     rm -rf "$work/one" "$work/two" "$work/repository" "$work/theirs"
     mkdir "$work/theirs"
-    phone_start "$work/one" --seed 11 "$@"
+    phone_start "$work/one" --seed "$seed" "$@"
     HOME=$work/home timeout 30 idevicepair pair > /dev/null
     phone_stop
     cp -R "$work/one" "$work/two"
@@ -51,12 +51,14 @@ weeks() {
     russet verify --read-data
 }
 
-opens=
-weeks plain
-opens="--phone-password-file $apple_password"
-weeks encrypted --encrypted "$apple_password"
-russet ls latest --json
-grep -q '"opened":true' "$work/russet.log" || fail "nothing was opened"
-opens=--store-encrypted
-weeks stored --encrypted "$apple_password"
+for seed in ${DIFFERENTIAL_SEEDS:-11 12}; do
+    opens=
+    weeks plain
+    opens="--phone-password-file $apple_password"
+    weeks encrypted --encrypted "$apple_password"
+    russet ls latest --json
+    grep -q '"opened":true' "$work/russet.log" || fail "nothing was opened"
+    opens=--store-encrypted
+    weeks stored --encrypted "$apple_password"
+done
 echo "--- differential passed"

@@ -94,7 +94,12 @@ struct Derivation {
 struct WrappedClassKey {
     class: u32,
     wrapped: [u8; 40],
+    /// Whether the password alone is to unwrap it, or at least first: where it does not, and others open, it is damaged.
+    by_password: bool,
 }
+
+/// Bit of `WRAP`: wrapped under what follows from the password.
+const WRAP_PASSWORD: u32 = 2;
 
 /// Which keybag: BLAKE3 of its bytes. The name that it has in itself stays when its password changes; this one does not, and
 /// so says which password is meant.
@@ -142,7 +147,7 @@ impl Keybag {
         }
         let mut header = Header::default();
         let mut classes: Vec<WrappedClassKey> = Vec::new();
-        let mut class = None;
+        let (mut class, mut wrap) = (None, None);
         let mut in_header = true;
         for field in fields(bytes) {
             let (tag, value) = field?;
@@ -152,9 +157,10 @@ impl Keybag {
                     header.id = Some(exactly("UUID", value)?);
                 }
                 // The second one opens the first class; the header ends.
-                b"UUID" => (in_header, class) = (false, None),
+                b"UUID" => (in_header, class, wrap) = (false, None, None),
                 _ if in_header => header.take(tag, value)?,
                 b"CLAS" => once("CLAS", &mut class, number("CLAS", value)?)?,
+                b"WRAP" => once("WRAP", &mut wrap, number("WRAP", value)?)?,
                 b"WPKY" => {
                     let class = class.ok_or(KeybagError::Lacks { tag: "CLAS" })?;
                     if classes.iter().any(|known| known.class == class) {
@@ -163,7 +169,9 @@ impl Keybag {
                     if classes.len() == CLASS_COUNT_MAX {
                         return Err(KeybagError::Classes);
                     }
-                    classes.push(WrappedClassKey { class, wrapped: exactly("WPKY", value)? });
+                    let by_password = wrap.is_none_or(|wrap| wrap & WRAP_PASSWORD != 0);
+                    let wrapped = exactly("WPKY", value)?;
+                    classes.push(WrappedClassKey { class, wrapped, by_password });
                 }
                 _ => {}
             }
@@ -319,6 +327,12 @@ impl BackupKeys {
     #[must_use]
     pub fn manifest(&self) -> &FileKey {
         &self.manifest
+    }
+
+    /// Classes whose key the password should open and does not, although it opens others: the keybag is damaged there.
+    #[must_use]
+    pub fn closed_classes(&self) -> &[u32] {
+        self.classes.closed()
     }
 
     /// The key in a row; none if it is not wrapped under a class key of this backup.

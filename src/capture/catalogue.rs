@@ -46,6 +46,10 @@ impl Problems {
             self.first.push(Problem { path, why: why.to_owned() });
         }
     }
+
+    pub(super) fn extend(&mut self, more: impl IntoIterator<Item = Problem>) {
+        more.into_iter().for_each(|problem| self.add(problem.path, &problem.why));
+    }
 }
 
 /// The rows, by file id once they are sorted.
@@ -58,6 +62,15 @@ pub(super) struct Catalogue {
     domain_of: HashMap<Vec<u8>, u32>,
     /// Rows that promise a file and name none.
     nameless_count: u64,
+    /// Rows that no phone can have written.
+    damaged: Damaged,
+}
+
+/// How many there are, and one of them.
+#[derive(Debug, Default)]
+struct Damaged {
+    count: u64,
+    first: Option<String>,
 }
 
 #[derive(Debug)]
@@ -78,9 +91,20 @@ impl Catalogue {
         self.names.reserve(count.saturating_mul(NAME_LEN));
     }
 
+    /// Notes a row that is damaged, besides adding it.
+    pub(super) fn add_damaged(&mut self, row: &Row) {
+        self.damaged.count += 1;
+        let shown = || row_shown((&row.domain, &row.relative_path)).escape_debug().to_string();
+        self.damaged.first.get_or_insert_with(shown);
+    }
+
     /// Adds a row; no file is found before [`Self::sort`].
     pub(super) fn add(&mut self, row: &Row, mark: RowMark<'_>) {
         let is_file = row.flags == 1;
+        // What promises a file and names none is told as that.
+        if row.contradicts_itself() && !(is_file && matches!(row.file_id, RowFileId::Odd(_))) {
+            self.add_damaged(row);
+        }
         let RowFileId::Id(id) = &row.file_id else {
             self.nameless_count += u64::from(is_file);
             return;
@@ -174,6 +198,11 @@ impl Catalogue {
     pub(super) fn report(&self, problems: &mut Problems, why_missing: &str) {
         if self.nameless_count > 0 {
             let why = format!("{} of its rows promise a file and name none", self.nameless_count);
+            problems.add("Manifest.db".to_owned(), &why);
+        }
+        if let Some(first) = &self.damaged.first {
+            let count = self.damaged.count;
+            let why = format!("{count} of its rows are damaged, the first that of {first}");
             problems.add("Manifest.db".to_owned(), &why);
         }
         for same in self.rows.chunk_by(|a, b| a.id == b.id) {

@@ -18,11 +18,9 @@ pub(super) struct Digests(Vec<(Id, Digest)>);
 
 impl Digests {
     /// Takes a row's digest; none is found before [`Self::sort`].
-    pub(super) fn add(&mut self, row: &Row) {
+    pub(super) fn add(&mut self, row: &Row, file: &MbFile) {
         let (1, RowFileId::Id(id)) = (row.flags, &row.file_id) else { return };
-        if let Some(digest) = MbFile::parse(&row.file).ok().and_then(|file| file.digest) {
-            self.0.push((*id.as_bytes(), digest));
-        }
+        self.0.extend(file.digest.map(|digest| (*id.as_bytes(), digest)));
     }
 
     /// Ends the rows.

@@ -42,11 +42,11 @@ impl<'k> FileKeys<'k> {
         self.keys.map(BackupKeys::manifest)
     }
 
-    /// Takes a row's key.
-    pub(super) fn add(&mut self, row: &Row) {
+    /// Takes a row's key; `file` is what its blob says, if it says anything.
+    pub(super) fn add(&mut self, row: &Row, file: Option<&MbFile>) {
         let (Some(keys), RowFileId::Id(id)) = (self.keys, &row.file_id) else { return };
-        let wrapped = MbFile::parse(&row.file).ok().and_then(|file| file.encryption_key);
-        let key = wrapped.and_then(|wrapped| keys.file_key(&wrapped));
+        let wrapped = file.and_then(|file| file.encryption_key.as_ref());
+        let key = wrapped.and_then(|wrapped| keys.file_key(wrapped));
         if row.flags != 1 && key.is_none() {
             return;
         }
@@ -129,6 +129,10 @@ mod tests {
         (keys, rows)
     }
 
+    fn add(keys: &mut FileKeys<'_>, row: &Row) {
+        keys.add(row, MbFile::parse(&row.file).ok().as_ref());
+    }
+
     fn id(row: &Row) -> [u8; 20] {
         let RowFileId::Id(id) = &row.file_id else { panic!("{row:?}") };
         *id.as_bytes()
@@ -138,7 +142,7 @@ mod tests {
     fn each_file_has_its_own_key_and_a_folder_none() {
         let (keys, rows) = backup();
         let mut file_keys = FileKeys::new(Some(&keys));
-        rows.iter().for_each(|row| file_keys.add(row));
+        rows.iter().for_each(|row| add(&mut file_keys, row));
         let [a, b, c] = [0, 1, 2].map(|at| file_keys.of(&id(&rows[at])).map(FileKey::as_bytes));
         assert!(a.is_some() && b.is_some() && a != b && c.is_none());
         assert!(!file_keys.knows(&id(&rows[2])) && file_keys.knows(&id(&rows[0])));
@@ -150,8 +154,8 @@ mod tests {
         let twin = |of: &Row| Row { file_id: rows[0].file_id.clone(), ..of.clone() };
         let said = |others: &[Row]| {
             let mut file_keys = FileKeys::new(Some(&keys));
-            file_keys.add(&rows[0]);
-            others.iter().for_each(|row| file_keys.add(row));
+            add(&mut file_keys, &rows[0]);
+            others.iter().for_each(|row| add(&mut file_keys, row));
             assert!(file_keys.knows(&id(&rows[0])));
             file_keys.of(&id(&rows[0])).is_some()
         };
@@ -167,7 +171,7 @@ mod tests {
     fn without_the_backup_s_keys_there_are_none() {
         let (_, rows) = backup();
         let mut file_keys = FileKeys::new(None);
-        rows.iter().for_each(|row| file_keys.add(row));
+        rows.iter().for_each(|row| add(&mut file_keys, row));
         assert!(!file_keys.are_open() && file_keys.of(&id(&rows[0])).is_none());
         assert!(file_keys.manifest().is_none());
     }
@@ -179,7 +183,7 @@ mod tests {
         let name = |number: usize| crate::apple::FileId::of(b"D", number.to_string().as_bytes());
         for number in 0..3 * BLOCK_COUNT {
             let row = &rows[number % 2];
-            file_keys.add(&Row { file_id: RowFileId::Id(name(number)), ..row.clone() });
+            add(&mut file_keys, &Row { file_id: RowFileId::Id(name(number)), ..row.clone() });
         }
         let of = |number| *file_keys.of(name(number).as_bytes()).unwrap().as_bytes();
         assert!((2..3 * BLOCK_COUNT).all(|number| of(number) == of(number % 2)));

@@ -4,6 +4,7 @@
 //! snapshot only when the source was read to its end.
 
 mod catalogue;
+mod damage;
 pub mod device;
 mod digests;
 mod file_keys;

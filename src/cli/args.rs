@@ -322,13 +322,13 @@ pub(super) struct Extract {
     /// Folder that gets the files; what is in it stays as it is
     #[arg(long, value_name = "DIR")]
     pub(super) target: PathBuf,
-    /// Only these: `Domain/path`, with `*` and `?` within a name and `**` for any names
+    /// Only these: `Domain/path`, with `*` and `?` within a name and `**` for any names; of photos and apps, where those are named too
     #[arg(long, value_name = "PATTERN")]
     pub(super) path: Vec<String>,
-    /// Only of this app, by its bundle id: its own files, its extensions', its groups'
+    /// Only of this app, by its bundle id: its own files, its extensions', its groups'; several, and photos, add up
     #[arg(long, value_name = "BUNDLE")]
     pub(super) app: Vec<String>,
-    /// Only photos and videos
+    /// Only photos and videos; with --app those and the app's
     #[arg(long)]
     pub(super) photos: bool,
     /// As on the iPhone, or by year and month
@@ -422,11 +422,14 @@ pub(super) enum PhonePassword {
     /// Remove the iPhone backup password of a snapshot from the repository, wherever else it is used
     Forget {
         /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
-        #[arg(required_unless_present = "all")]
+        #[arg(required_unless_present_any = ["all", "lost"])]
         snapshot: Option<String>,
         /// All that are kept, of all iPhones
         #[arg(long, conflicts_with = "snapshot")]
         all: bool,
+        /// Those that are damaged in the repository and can no longer be read, as `verify` says
+        #[arg(long, conflicts_with_all = ["snapshot", "all"])]
+        lost: bool,
     },
     /// Let the iPhone's backups be without passwords, Health and much else, and readable by anybody
     Disable {

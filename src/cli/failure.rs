@@ -378,7 +378,7 @@ impl From<ImportError> for Failure {
         match error {
             ImportError::Folder(error) => error.into(),
             ImportError::Password { .. } => Self::of(code::PHONE_PASSWORD, &error).next(
-                "it is the password of the backup's day that counts, not today's; without one the backup is kept encrypted as it is",
+                "it is the password of the backup's day that counts, not today's; if you are sure of it, the keybag in Manifest.plist may be damaged, which looks the same; without a password the backup is kept encrypted as it is",
             ),
             ImportError::Session(error)
             | ImportError::Take(
@@ -437,6 +437,9 @@ impl From<RestoreError> for Failure {
             }
             RestoreError::InsideRepository { .. } => Self::of(code::FAILED, &error)
                 .next("restore to a folder outside: what is restored is not sealed"),
+            RestoreError::ReadOnly { .. } => {
+                Self::of(code::FAILED, &error).next("name a folder that this program may write in")
+            }
             RestoreError::Target { .. } | RestoreError::Udid(_) => Self::of(code::FAILED, &error),
         }
     }

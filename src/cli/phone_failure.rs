@@ -23,7 +23,7 @@ const RESUMES: &str =
     "plug the iPhone in again, unlock it, and run the same command: it goes on where it stopped";
 
 /// What opens a backup that is here and waits.
-pub(super) const WAITS: &str = "all that the iPhone sent is kept: `russet reopen --phone-password-file FILE` with the right password makes the snapshot, and the iPhone is not needed; `--store-encrypted` stores it as it is, `russet backup --restart` throws it away";
+pub(super) const WAITS: &str = "all that the iPhone sent is kept: `russet reopen --phone-password-file FILE` with the right password makes the snapshot, and the iPhone is not needed; `--store-encrypted` stores it as it is (also if the password is right and the iPhone's keybag damaged, which looks the same), `russet backup --restart` throws it away";
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
@@ -111,7 +111,7 @@ impl From<ReopenError> for Failure {
     fn from(error: ReopenError) -> Self {
         match error {
             ReopenError::Tree(TreeError::Locked(ref why)) => Self::of(code_of(why), &error).next(
-                "give it with `--phone-password-file FILE` or RUSSET_PHONE_PASSWORD_FILE; the snapshot stays as it is; it is the password of the backup's day that counts, not today's",
+                "give it with `--phone-password-file FILE` or RUSSET_PHONE_PASSWORD_FILE; the snapshot stays as it is; it is the password of the backup's day that counts, not today's; a damaged keybag looks the same",
             ),
             ReopenError::Tree(TreeError::Host(error)) => error.into(),
             ReopenError::Ingest(IngestError::Session(error)) | ReopenError::Session(error) => {

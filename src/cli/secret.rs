@@ -16,13 +16,16 @@ use crate::apple::{PasswordError, PhonePassword};
 use crate::observe::Observer;
 
 const FILE_LEN_MAX: u64 = 1 << 20;
+/// One byte more, so that a reader that looks for the end need not grow it.
+const ROOM_LEN: usize = (1 << 20) + 1;
 
 /// Reads a small secret file; `what` is what it is called where it cannot be read.
 pub(super) fn read_file(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |error: io::Error| {
         Failure::new(code::USAGE, format!("could not read the {what} {}: {error}", path.display()))
     };
-    let mut bytes = Zeroizing::new(Vec::new());
+    // Room for all of it at once: what grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(ROOM_LEN));
     File::open(path).map_err(failed)?.take(FILE_LEN_MAX).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
@@ -33,11 +36,14 @@ pub(super) fn run_command(command: &str) -> Result<Password, Failure> {
         |why: String| Failure::new(code::USAGE, format!("the password command failed: {why}"));
     let mut shell = if cfg!(windows) { Command::new("cmd") } else { Command::new("sh") };
     shell.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(command);
-    shell.stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = shell.output().map_err(|e| failed(e.to_string()))?;
-    let bytes = Zeroizing::new(output.stdout);
-    if !output.status.success() {
-        return Err(failed(output.status.to_string()));
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = shell.spawn().map_err(|e| failed(e.to_string()))?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(ROOM_LEN));
+    let read = child.stdout.take().map(|out| out.take(FILE_LEN_MAX).read_to_end(&mut bytes));
+    let status = child.wait().map_err(|e| failed(e.to_string()))?;
+    read.transpose().map_err(|e| failed(e.to_string()))?;
+    if !status.success() {
+        return Err(failed(status.to_string()));
     }
     Ok(Password::from_file(&bytes)?)
 }

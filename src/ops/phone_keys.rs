@@ -9,8 +9,8 @@ use std::sync::{Mutex, Once, PoisonError};
 use russet_store::repository::Repository;
 
 use super::remembered;
-use crate::apple::{BackupKeys, LockedKeys, Passwords, PhonePassword, WrongPassword};
-use crate::capture::device::open_files;
+use crate::apple::{LockedKeys, Passwords, PhonePassword, WrongPassword};
+use crate::capture::device::open_files::{self, Unlocked};
 use crate::capture::device::spool::SpoolPlace;
 use crate::capture::device::take::Locked;
 use crate::observe::Observer;
@@ -168,7 +168,7 @@ impl<'a> PhoneKeys<'a> {
         device: &str,
         unopened: Unopened,
         observer: &dyn Observer,
-    ) -> Result<Option<Box<BackupKeys>>, Locked> {
+    ) -> Result<Unlocked, Locked> {
         self.with(|passwords| {
             loop {
                 let is_first = passwords.is_empty();
@@ -177,20 +177,24 @@ impl<'a> PhoneKeys<'a> {
                     false => open_files::unlock(manifest_plist, passwords),
                 };
                 let asked = match tried {
-                    Ok(Ok(keys)) => return Ok(Some(keys)),
-                    Ok(Err(why)) => {
-                        observer.remark(&format!("what the phone encrypted stays as it is: {why}"));
-                        return Ok(None);
+                    Ok(unlocked) => {
+                        if let Unlocked::Kept(Some(why)) = &unlocked {
+                            let what = "what the phone encrypted stays as it is";
+                            observer.remark(&format!("{what}: {why}"));
+                        }
+                        return Ok(unlocked);
                     }
                     Err(WrongPassword) if unopened == Unopened::Store && is_first => {
-                        return Ok(None);
+                        return Ok(Unlocked::Kept(None));
                     }
                     Err(WrongPassword) if is_first => Asked::First(device),
                     Err(WrongPassword) => Asked::Again(device),
                 };
                 match ((self.ask)(asked), unopened) {
                     (Answer::Password(typed), _) => passwords.add(typed),
-                    (Answer::Decline | Answer::Nobody, Unopened::Store) => return Ok(None),
+                    (Answer::Decline | Answer::Nobody, Unopened::Store) => {
+                        return Ok(Unlocked::Kept(None));
+                    }
                     (Answer::Decline | Answer::Nobody, Unopened::Refuse) if is_first => {
                         return Err(Locked::NoPassword);
                     }

@@ -173,6 +173,18 @@ pub fn forget(opened: &mut Opened, password: &PhonePassword) -> Result<usize, Re
     Ok(same.len())
 }
 
+/// Gives up the passwords of which no copy is good any more: see [`Repository::lost_secrets`].
+///
+/// # Errors
+/// It could not be written down or deleted.
+pub fn give_up_lost(opened: &mut Opened, lost: &[RecordId]) -> Result<(), RepositoryError> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let writer = opened.writer()?;
+    lost.iter().try_for_each(|id| opened.repository.forget_secret(*id, writer))
+}
+
 /// Why nobody can tell which password a snapshot wants.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {

@@ -125,7 +125,7 @@ fn one(
     let unlock = |lists: &[u8]| {
         keys.add_remembered(repository, udid, Some(lists));
         let unlocked = keys.unlock(lists, device, Unopened::Refuse, observer)?;
-        *opened_with.borrow_mut() = unlocked.is_some().then(|| lists.to_vec());
+        *opened_with.borrow_mut() = unlocked.is_open().then(|| lists.to_vec());
         Ok(unlocked)
     };
     let taken = run(&session, cuts, |feeder| {

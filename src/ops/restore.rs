@@ -76,6 +76,15 @@ pub enum RestoreError {
         /// Where.
         path: PathBuf,
     },
+    /// The target can be read and not written.
+    #[error("nothing can be written in {}", path.display())]
+    ReadOnly {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The record names a phone by what cannot be a folder.
     #[error("the snapshot's UDID \"{0}\" cannot be the name of a folder")]
     Udid(String),

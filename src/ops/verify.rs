@@ -149,6 +149,10 @@ fn small_files(repository: &Repository, report: &mut Report) {
         for (name, problem) in &found.problems {
             report.damages.push(damage(name, problem, heals));
         }
+        if room == Room::Secrets && !heals {
+            let why = "no copy is good: an iPhone backup password that was kept is lost, and nothing else with it";
+            report.damages.push(damage(format!("{}/{id}", room.dir()), why, false));
+        }
         let opens = match (&found.good, room) {
             (None, _) | (_, Room::Keys) => Ok(()),
             (Some(file), Room::Snapshots) => repository.open_record(Kind::Snapshot, file).map(drop),

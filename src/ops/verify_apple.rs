@@ -1,7 +1,8 @@
 //! Would a phone take these snapshots back? Apple's list, files, digests and keys, held against each other.
 //!
 //! Invariant: nothing is written; the bytes themselves are for `verify` to judge: a finding here is about what was captured, and no
-//! damage of the repository. What a snapshot said when it was taken is not found anew. Without the iPhone backup password all is
+//! damage of the repository. What a snapshot said when it was taken is not found anew, but for what keeps all of it from going back
+//! to a phone: a damaged keybag or list is told until somebody forgets the snapshot. Without the iPhone backup password all is
 //! checked but whether the keybag gives the keys of the files.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,11 +13,12 @@ use russet_store::repository::Repository;
 use sha1::{Digest as _, Sha1};
 
 use super::list::{shown_path, stored};
-use super::remembered::{self, keys_of};
-use super::rows::{RowsError, for_each_row};
+use super::remembered::{self, KeysError, keys_of};
+use super::rows::{RowsError, for_each_row, root_file};
 use super::verify::Depth;
 use crate::apple::{
-    BackupKeys, FileId, ManifestPagesError, MbFile, Passwords, Row, RowFileId, UnlockError,
+    BackupKeys, FileId, FileKey, KeybagError, ManifestPagesError, MbFile, Passwords, RootFile, Row,
+    RowFileId, UnlockError,
 };
 use crate::observe::{Observer, Phase};
 use crate::snapshot::record::{self, Verdict};
@@ -35,8 +37,12 @@ pub enum Flaw {
     Key,
     /// The list cannot be read.
     List,
+    /// Rows of the list are damaged, or have no key that opens their file.
+    Rows,
     /// The password that is kept for the keybag does not open it.
     Keybag,
+    /// The keybag, or the key of the list, is damaged.
+    KeybagDamaged,
 }
 
 /// A snapshot that a phone would not take back whole.
@@ -67,8 +73,8 @@ pub struct AppleReport {
     pub digest_count: u64,
     /// Keybags that a password opened.
     pub keybag_count: u64,
-    /// Encrypted snapshots whose keybag no password was there for.
-    pub keybag_closed_count: u64,
+    /// Encrypted snapshots whose keybag no password was there for, by their short ids.
+    pub keybag_closed: Vec<String>,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -147,25 +153,50 @@ impl Looking<'_> {
         if snapshot.record.encrypted != Some(true) {
             return None;
         }
-        let locked = keys_of(self.repository, snapshot).ok()?;
+        let locked = match keys_of(self.repository, snapshot) {
+            Ok(locked) => locked,
+            Err(KeysError::Keybag(why)) if !matches!(why, KeybagError::Old) => {
+                let why = super::restore::chain(&why);
+                self.tell(snapshot, Flaw::KeybagDamaged, 1, vec![why]);
+                return None;
+            }
+            Err(_) => return None,
+        };
         let id = locked.keybag.id();
         let is_kept = remembered::remembered(self.repository, &id).is_some();
         remembered::add_to(passwords, self.repository, &[id], &[]);
         match locked.unlock(passwords) {
             Ok(keys) => {
                 self.report.keybag_count += 1;
+                let closed = keys.closed_classes();
+                if !closed.is_empty() {
+                    let items = closed.iter().map(|class| format!("class {class}")).collect();
+                    self.tell(snapshot, Flaw::KeybagDamaged, closed.len() as u64, items);
+                }
                 Some(keys)
             }
             Err(UnlockError::Password(_)) => {
-                self.report.keybag_closed_count += 1;
+                self.report.keybag_closed.push(snapshot.short_id());
                 if is_kept {
                     self.tell(snapshot, Flaw::Keybag, 1, Vec::new());
                 }
                 None
             }
-            // As it was captured: such a snapshot is kept as it is.
-            Err(UnlockError::ManifestKey) => None,
+            // Without a key of its own the list of iOS 10.0 and 10.1 is in the clear.
+            Err(UnlockError::ManifestKey) if self.is_list_clear(snapshot) => None,
+            Err(error @ UnlockError::ManifestKey) => {
+                self.tell(snapshot, Flaw::KeybagDamaged, 1, vec![error.to_string()]);
+                None
+            }
         }
+    }
+
+    fn is_list_clear(&self, snapshot: &Snapshot) -> bool {
+        let content = root_file(self.repository, snapshot, RootFile::ManifestDb);
+        content.is_some_and(|content| {
+            content.opened.is_none()
+                && for_each_row(self.repository, snapshot, |_| ControlFlow::Break(())).is_ok()
+        })
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot, keys: Option<&BackupKeys>) {
@@ -179,6 +210,7 @@ impl Looking<'_> {
             self.row(&row, &mut against);
             ControlFlow::Continue(())
         });
+        let is_damaged = matches!(&rows, Err(RowsError::Pages(why)) if !matches!(why, ManifestPagesError::OnlySqlite(_)));
         match rows {
             Ok(_) => self.report.checked_count += 1,
             Err(RowsError::Pages(ManifestPagesError::NotSqlite))
@@ -190,8 +222,10 @@ impl Looking<'_> {
         }
         // It was said when it was taken.
         if snapshot.record.verdict != Verdict::Complete {
-            for flaw in [Flaw::Missing, Flaw::List, Flaw::Digest] {
-                against.found.remove(&flaw);
+            against.found.remove(&Flaw::Missing);
+            against.found.remove(&Flaw::Digest);
+            if !is_damaged {
+                against.found.remove(&Flaw::List);
             }
         }
         for (flaw, (count, items)) in against.found {
@@ -227,6 +261,9 @@ impl Looking<'_> {
     }
 
     fn row(&mut self, row: &Row, against: &mut Against<'_>) {
+        if row.contradicts_itself() {
+            against.note(Flaw::Rows, row);
+        }
         let (1, RowFileId::Id(id)) = (row.flags, &row.file_id) else { return };
         let Some(content) = against.files.get(id.as_bytes()).cloned() else {
             if against.missed.insert(*id.as_bytes()) {
@@ -234,14 +271,22 @@ impl Looking<'_> {
             }
             return;
         };
-        if self.depth == Depth::Structure && (against.keys.is_none() || content.opened.is_none()) {
+        if self.depth == Depth::Structure && against.keys.is_none() {
             return;
         }
-        let Ok(file) = MbFile::parse(&row.file) else { return };
-        if let (Some(keys), Some(opened)) = (against.keys, &content.opened) {
+        let file = MbFile::parse(&row.file).unwrap_or_else(|_| {
+            if against.keys.is_none() && !row.contradicts_itself() {
+                against.note(Flaw::Rows, row);
+            }
+            MbFile::default()
+        });
+        if let Some(keys) = against.keys {
             let key = file.encryption_key.as_ref().and_then(|wrapped| keys.file_key(wrapped));
-            if key.is_none_or(|key| key.as_bytes() != opened.key.as_bytes()) {
-                against.note(Flaw::Key, row);
+            let key = key.as_ref().map(FileKey::as_bytes);
+            match &content.opened {
+                None if key.is_none() => against.note(Flaw::Rows, row),
+                Some(opened) if key != Some(opened.key.as_bytes()) => against.note(Flaw::Key, row),
+                Some(_) | None => {}
             }
         }
         if let (Depth::ReadData, Some(digest)) = (self.depth, file.digest) {

@@ -39,6 +39,22 @@ fn with_one() -> (TestRepository, PathBuf) {
 /// Taken as incomplete with these words; the whole one stays `latest`, and both come back.
 #[track_caller]
 fn assert_incomplete(folder: &Path, args: &[&str], words: &[&str]) -> (TestRepository, Ran) {
+    assert_incomplete_and(0, folder, args, words)
+}
+
+/// The same of one whose list is damaged, which `verify` tells as well.
+#[track_caller]
+fn assert_damaged(folder: &Path, words: &[&str]) -> (TestRepository, Ran) {
+    assert_incomplete_and(3, folder, &[], words)
+}
+
+#[track_caller]
+fn assert_incomplete_and(
+    code: i32,
+    folder: &Path,
+    args: &[&str],
+    words: &[&str],
+) -> (TestRepository, Ran) {
     let (repository, whole) = with_one();
     let ran = repository.run(&[&["import", text(folder)], args].concat()).code(3).says(words);
     let ran = ran.says(&["INCOMPLETE", "will not stand for the phone"]);
@@ -46,7 +62,8 @@ fn assert_incomplete(folder: &Path, args: &[&str], words: &[&str]) -> (TestRepos
     assert_eq!(snapshots.len(), 2);
     assert_eq!(snapshots[1]["verdict"], "incomplete");
     repository.assert_restores("latest", &whole);
-    repository.assert_sound();
+    let verified = repository.run(&["verify", "--read-data", "--json"]).code(code);
+    assert_eq!(verified.summary()["damage_count"], 0);
     (repository, ran)
 }
 
@@ -139,7 +156,7 @@ fn a_broken_manifest_database_is_carried_as_it_is_and_named() {
         let dir = tempfile::tempdir().unwrap();
         let folder = fake().write_to(dir.path());
         break_it(&folder.join("Manifest.db"));
-        let (repository, _) = assert_incomplete(&folder, &[], &["problem: Manifest.db"]);
+        let (repository, _) = assert_damaged(&folder, &["problem: Manifest.db"]);
         repository.assert_restores(&newer(&repository), &folder);
     }
 }
@@ -318,8 +335,11 @@ fn rows_made_to_do_harm_are_survived_and_those_that_name_no_file_are_told() {
         )
         .unwrap();
     drop(database);
-    let words = ["problem: Manifest.db: 1 of its rows promise a file and name none"];
-    let (repository, _) = assert_incomplete(&folder, &[], &words);
+    let words = [
+        "problem: Manifest.db: 1 of its rows promise a file and name none",
+        "problem: Manifest.db: 6 of its rows are damaged",
+    ];
+    let (repository, _) = assert_damaged(&folder, &words);
     repository.assert_restores(&newer(&repository), &folder);
 }
 

@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::process::Command;
 use std::time::UNIX_EPOCH;
 
 use russet_testkit::damage::all_files;
 use russet_testkit::{Encryption, FakeBackup};
 
+#[cfg(target_os = "linux")]
+use super::support::Mounted;
 use super::support::{DATE, Ran, TestRepository, WEEK, fake, noise, text};
 
 const PASSWORD: &str = "apple";
@@ -265,4 +269,94 @@ fn nothing_goes_into_the_repository_and_damage_costs_its_files_only() {
     assert_eq!(lost.unwrap() + written.unwrap(), 3);
     assert!(lost.unwrap() >= 1);
     assert_eq!(names(&target).len() as u64, written.unwrap());
+}
+
+#[test]
+fn photos_and_apps_add_up_and_paths_narrow_them() {
+    let repository = TestRepository::new();
+    let backup = fake().file("AppDomain-org.example.app", "Documents/a.txt", "a").file(
+        "AppDomain-org.example.app",
+        "Documents/b.txt",
+        "b",
+    );
+    repository.import(&backup.write_to(repository.folder("a")));
+    let (photo, a) =
+        ("CameraRollDomain/Media/DCIM/1.JPG", "AppDomain-org.example.app/Documents/a.txt");
+    let app = ["--app", "org.example.app"];
+    let cases: [(&[&str], &[&str]); 3] = [
+        (
+            &["--photos"],
+            &[
+                "AppDomain-org.example.app/Documents/a.txt",
+                "AppDomain-org.example.app/Documents/b.txt",
+                photo,
+            ],
+        ),
+        (&["--photos", "--path", "**/a.txt", "--path", "**/*.JPG"], &[a, photo]),
+        (&["--path", "**/a.txt"], &[a]),
+    ];
+    for (more, expected) in cases {
+        let (target, ran) = extract(&repository, &[&app[..], more].concat());
+        ran.code(0);
+        assert_eq!(names(&target), expected, "{more:?}");
+        fs::remove_dir_all(&target).unwrap();
+    }
+}
+
+#[test]
+fn files_in_no_domain_get_a_folder_of_their_own() {
+    let repository = TestRepository::new();
+    let backup = fake().file("", "Library/lost", "found").file("_without domain", "other", "o");
+    repository.import(&backup.write_to(repository.folder("a")));
+    let (target, ran) = extract(&repository, &[]);
+    assert_eq!(ran.code(0).summary()["files"], 5);
+    assert_eq!(fs::read(target.join("_without domain/Library/lost")).unwrap(), b"found");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_drive_is_told_once_and_the_next_run_goes_on() {
+    let repository = TestRepository::new();
+    let mut backup = fake();
+    for number in 0..40_u8 {
+        let path = format!("Media/DCIM/{number}.MOV");
+        backup =
+            backup.file_at("CameraRollDomain", &path, noise(u64::from(number), 300_000), SUMMER);
+    }
+    repository.import(&backup.write_to(repository.folder("a")));
+    let target = repository.folder("out");
+    let Some(mounted) = Mounted::drive(6 << 20, &target) else { return };
+    let args = ["extract", "latest", "--target", text(&target)];
+    let ran = repository.run(&args).code(16);
+    let ran =
+        ran.says(&["no space is left", "what was written is whole", "the same command goes on"]);
+    assert!(!ran.stderr.contains("problem") && !ran.stderr.contains("delete"), "{}", ran.stderr);
+    let there = names(&target);
+    assert!(!there.is_empty() && there.iter().all(|name| !name.contains(".russet-")), "{there:?}");
+    for name in &there {
+        let len = fs::metadata(target.join(name)).unwrap().len();
+        assert!(!name.ends_with(".MOV") || len == 300_000, "{name}");
+    }
+    let larger = Command::new("mount").args(["-o", "remount,size=40m", text(&target)]).status();
+    assert!(larger.unwrap().success());
+    let ran = repository.run(&["extract", "latest", "--json", "--target", text(&target)]).code(0);
+    let summary = ran.summary();
+    assert_eq!(summary["there_count"].as_u64().unwrap(), there.len() as u64);
+    assert_eq!(summary["files"].as_u64().unwrap(), 43 - there.len() as u64);
+    drop(mounted);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_target_that_can_only_be_read_is_one_error() {
+    let repository = TestRepository::new();
+    repository.import(&fake().write_to(repository.folder("a")));
+    let target = repository.folder("out");
+    let Some(mounted) = Mounted::drive(1 << 20, &target) else { return };
+    let only = Command::new("mount").args(["-o", "remount,ro", text(&target)]).status();
+    assert!(only.unwrap().success());
+    let ran = repository.run(&["extract", "latest", "--target", text(&target)]).code(1);
+    let ran = ran.says(&["nothing can be written in", "name a folder"]);
+    assert!(!ran.stderr.contains("problem"), "{}", ran.stderr);
+    drop(mounted);
 }

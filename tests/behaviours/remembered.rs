@@ -5,7 +5,7 @@ use std::path::Path;
 
 use russet_testkit::{Encryption, FakeBackup};
 
-use super::support::{DATE, Ran, TestRepository, WEEK, differences, fake, text};
+use super::support::{DATE, Ran, TestRepository, WEEK, fake, text};
 
 const PASSWORD: &str = "pässwörd of the phone";
 
@@ -171,9 +171,10 @@ fn what_is_kept_survives_a_prune_a_copy_of_the_drive_and_the_loss_of_two_copies(
     assert!(ran.stdout.contains("copy2/secrets"), "{}", ran.stdout);
     copy.run(&["phone-password", "forget", "--all", "--yes"]).code(0);
     assert_eq!(shown(&copy, "latest"), None);
-    assert!(
-        differences(&copy.path().join("copy1/secrets"), &copy.path().join("secrets")).is_empty()
-    );
+    for dir in ["secrets", "copy1/secrets", "copy2/secrets"] {
+        let left = fs::read_dir(copy.path().join(dir)).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{dir}");
+    }
 }
 
 #[test]
@@ -188,4 +189,36 @@ fn an_unencrypted_snapshot_has_no_password() {
         }
         repository.run(&args).code(1).says(&["not encrypted"]);
     }
+}
+
+#[test]
+fn a_kept_password_that_nobody_can_read_is_named_given_up_and_kept_anew() {
+    let repository = TestRepository::new();
+    let folder = encrypted(PASSWORD).write_to(repository.folder("a"));
+    import(&repository, &folder, PASSWORD, &[]).code(0);
+    for dir in ["secrets", "copy1/secrets", "copy2/secrets"] {
+        for file in repository.files(dir) {
+            russet_testkit::damage::flip_bit(&file, 40, 1).unwrap();
+        }
+    }
+    let ran = repository.run(&["verify"]).code(20);
+    let words = ["secrets/", "an iPhone backup password that was kept is lost"];
+    assert!(words.iter().all(|word| ran.stdout.contains(word)), "{}", ran.stdout);
+    ran.says(&["phone-password forget --lost", "phone-password remember"]);
+    // Nobody gives it up by the way.
+    let args = ["phone-password", "forget", "--lost"];
+    repository.run(&args).code(2).says(&["--yes"]);
+    repository.run(&["prune"]).code(0);
+    repository.run(&["verify"]).code(20);
+    let ran = repository.run(&[&args[..], &["--yes"]].concat()).code(0);
+    assert!(ran.stdout.contains("Gave up 1 iPhone backup password"), "{}", ran.stdout);
+    repository.assert_sound();
+    let id = repository.snapshots()[0]["snapshot_id"].as_str().unwrap()[..8].to_owned();
+    repository.run(&["verify"]).code(0).says(&["no iPhone backup password is known", &id]);
+    repository.run(&args).code(0);
+    let file = password_file(&repository, PASSWORD);
+    let args = ["phone-password", "remember", "latest", "--phone-password-file", &file];
+    repository.run(&args).code(0);
+    assert_eq!(shown(&repository, "latest").as_deref(), Some(PASSWORD));
+    repository.assert_sound();
 }

@@ -14,7 +14,8 @@ use super::password::PhonePassword;
 use super::{Derivation, FileKey, Keybag, KeybagId};
 use crate::apple::mb_file::WrappedKey;
 
-type Key = Zeroizing<[u8; 32]>;
+/// On the heap, so that moving it leaves no copy of the key behind.
+type Key = Box<Zeroizing<[u8; 32]>>;
 
 /// None of the passwords opens this keybag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -119,7 +120,7 @@ impl Passwords {
 
     fn try_one(&mut self, number: usize, keybag: &Keybag) -> Option<(usize, ClassKeys)> {
         let keys = ClassKeys::unwrap(keybag, &self.wrapping_key(number, &keybag.derivation));
-        (!keys.0.is_empty()).then_some((number, keys))
+        (!keys.open.is_empty()).then_some((number, keys))
     }
 
     fn wrapping_key(&mut self, index: usize, derivation: &Derivation) -> Key {
@@ -137,26 +138,35 @@ impl Passwords {
 impl Derivation {
     fn derive(&self, password: &[u8]) -> Key {
         let (mut middle, mut wrapping) = (Key::default(), Key::default());
-        pbkdf2_hmac::<Sha256>(password, &self.first_salt, self.first_rounds, &mut *middle);
-        pbkdf2_hmac::<Sha1>(&*middle, &self.second_salt, self.second_rounds, &mut *wrapping);
+        pbkdf2_hmac::<Sha256>(password, &self.first_salt, self.first_rounds, &mut **middle);
+        pbkdf2_hmac::<Sha1>(&**middle, &self.second_salt, self.second_rounds, &mut **wrapping);
         wrapping
     }
 }
 
 /// The class keys of an unlocked keybag.
-pub struct ClassKeys(Vec<(u32, Key)>);
+pub struct ClassKeys {
+    open: Vec<(u32, Key)>,
+    closed: Vec<u32>,
+}
 
 impl ClassKeys {
     fn unwrap(keybag: &Keybag, wrapping: &Key) -> Self {
         // Filled to its capacity at most: a vector that grows leaves copies of keys behind.
-        let mut keys = Vec::with_capacity(keybag.classes.len());
-        keys.extend(
-            keybag
-                .classes
-                .iter()
-                .filter_map(|each| Some((each.class, unwrap(wrapping, &each.wrapped)?))),
-        );
-        Self(keys)
+        let mut keys = Self { open: Vec::with_capacity(keybag.classes.len()), closed: Vec::new() };
+        for each in &keybag.classes {
+            match unwrap(wrapping, &each.wrapped) {
+                Some(key) => keys.open.push((each.class, key)),
+                None if each.by_password => keys.closed.push(each.class),
+                None => {}
+            }
+        }
+        keys
+    }
+
+    /// Classes whose key should have opened.
+    pub(super) fn closed(&self) -> &[u32] {
+        &self.closed
     }
 
     /// The key in a row's `EncryptionKey` or in `ManifestKey`: class (4 bytes, little-endian) and 40 wrapped bytes. `None` if it
@@ -165,13 +175,15 @@ impl ClassKeys {
     pub fn file_key(&self, wrapped: &WrappedKey) -> Option<FileKey> {
         let (class, wrapped) = wrapped.as_bytes().split_first_chunk()?;
         let class = u32::from_le_bytes(*class);
-        let (_, class_key) = self.0.iter().find(|(known, _)| *known == class)?;
-        unwrap(class_key, wrapped.try_into().ok()?).map(|key| FileKey(*key))
+        let (_, class_key) = self.open.iter().find(|(known, _)| *known == class)?;
+        unwrap(class_key, wrapped.try_into().ok()?).map(|key| FileKey(**key))
     }
 }
 
 fn unwrap(wrapping: &Key, wrapped: &[u8; 40]) -> Option<Key> {
     let mut key = Key::default();
-    KwAes256::new(&(**wrapping).into()).unwrap_key(wrapped, &mut *key).ok()?;
+    let wrapping: &[u8; 32] = wrapping;
+    // Borrowed: an array of the cipher's own kind would be a copy that nobody wipes.
+    KwAes256::new(wrapping.into()).unwrap_key(wrapped, &mut **key).ok()?;
     Some(key)
 }

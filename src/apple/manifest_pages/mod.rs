@@ -3,7 +3,7 @@
 //! Invariant: gives the rows that [`super::ManifestDb`] gives for the same bytes, in the same order, or an error. A walk
 //! reads each page at most once, and takes each byte of a page for one row at most, so that it ends however the pages
 //! point at each other; it holds a page for each of at most 20 levels, one row, and a bit for each page. Knows one plain
-//! table of a UTF-8 database and neither indices nor a WAL: what needs more is refused, never guessed. Format:
+//! table of a UTF-8 database and the index of its first column, and no WAL: what needs more is refused, never guessed. Format:
 //! <https://sqlite.org/fileformat2.html>; why it is read here: docs/decisions/0005-rows-from-pages.md.
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
@@ -16,9 +16,10 @@ use std::io;
 use std::ops::ControlFlow;
 
 use self::header::Header;
-use self::pages::Pages;
+use self::pages::{Pages, Tree};
+use self::record::Wanted;
 use self::schema::FilesTable;
-use super::manifest_row::{Row, StoredRow};
+use super::manifest_row::{Column, Row, Stored, StoredRow};
 
 /// Bytes that are read by place: a database that lies in pieces, or in memory.
 pub trait PageSource {
@@ -112,6 +113,9 @@ pub enum Damage {
         /// The page on which it begins.
         page: u32,
     },
+    /// The index by which a phone finds rows does not hold the ids that the rows have: rows were lost, or it is damaged itself.
+    #[error("its index and its rows do not name the same files")]
+    Index,
     /// More levels than SQLite makes.
     #[error("its pages are nested too deeply")]
     TooDeep,
@@ -155,6 +159,28 @@ impl From<OnlySqlite> for ManifestPagesError {
 pub struct ManifestPages<S> {
     pages: Pages<S>,
     files: FilesTable,
+    /// Of the ids of all rows, once they were given to the end.
+    ids: Option<IdSum>,
+}
+
+/// A sum over ids in any order: the same for the same ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct IdSum {
+    count: u64,
+    sum: u64,
+}
+
+impl IdSum {
+    fn add(&mut self, id: &Stored) {
+        let hash = match id {
+            Stored::Text(bytes) | Stored::Blob(bytes) => *blake3::hash(bytes).as_bytes(),
+            // Odd ones are told as such by their rows.
+            Stored::Null | Stored::Integer(_) | Stored::Real(_) | Stored::TooLong { .. } => [0; 32],
+        };
+        let [a, b, c, d, e, f, g, h, ..] = hash;
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
 }
 
 impl<S: PageSource> ManifestPages<S> {
@@ -167,7 +193,7 @@ impl<S: PageSource> ManifestPages<S> {
         let header = Header::read(&mut source)?;
         let mut pages = Pages::new(source, header);
         let files = schema::find_files(&mut pages)?;
-        Ok(Self { pages, files })
+        Ok(Self { pages, files, ids: None })
     }
 
     /// Gives every row to `visit`, in the order of the table, until it breaks. Returns how many rows were given; a
@@ -180,17 +206,38 @@ impl<S: PageSource> ManifestPages<S> {
         mut visit: impl FnMut(Row) -> ControlFlow<()>,
     ) -> Result<u64, ManifestPagesError> {
         let files = &self.files;
-        let mut count = 0;
-        self.pages.walk(files.root, &mut |payload| {
+        let (mut count, mut ids, mut is_whole) = (0, IdSum::default(), true);
+        self.pages.walk(files.root, Tree::Table, &mut |payload| {
             let values = record::read_values(payload, &files.wanted)?;
             let mut stored = StoredRow::default();
             for (column, value) in files.columns.iter().zip(values) {
                 stored.set(*column, value);
             }
             count += 1;
-            Ok(visit(Row::of(stored)))
+            ids.add(&stored.file_id);
+            let flow = visit(Row::of(stored));
+            is_whole = flow.is_continue();
+            Ok(flow)
         })?;
+        self.ids = Some(ids).filter(|_| is_whole);
         Ok(count)
+    }
+
+    /// Whether the index of the rows' ids has just those that [`Self::for_each_row`] gave; nothing is said before that gave all
+    /// rows, or without such an index. Reads the index, page by page in no order: a fifteenth of what the rows take.
+    ///
+    /// # Errors
+    /// It has not, or cannot be read.
+    pub fn check_index(&mut self) -> Result<(), ManifestPagesError> {
+        let (Some(ids), Some(root)) = (self.ids, self.files.index) else { return Ok(()) };
+        let wanted = [Wanted { position: 0, len_max: Column::FileId.len_max() }];
+        let mut indexed = IdSum::default();
+        self.pages.walk(root, Tree::Index, &mut |payload| {
+            let [id] = record::read_values(payload, &wanted)?;
+            indexed.add(&id);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if indexed == ids { Ok(()) } else { Err(Damage::Index.into()) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A table's b-tree: pages, the cells of its leaves, and the chains of pages that long rows go on in.
+//! The b-tree of a table or an index: pages, their cells, and the chains of pages that long rows go on in.
 //!
 //! Invariant: within one walk every page is read at most once, as part of the tree or of a chain, and cells of a page
 //! together are no longer than it. So a walk takes time in proportion to the database, whatever it says.
@@ -12,8 +12,24 @@ use super::{Damage, ManifestPagesError, PageSource};
 /// As deep as SQLite goes; with 512-byte pages eleven levels hold all the pages there can be.
 const DEPTH_MAX: usize = 20;
 
-const INTERIOR: u8 = 5;
-const LEAF: u8 = 13;
+/// What a tree holds: its pages have numbers of their own, and its cells another head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tree {
+    /// Rows, in the leaves alone.
+    Table,
+    /// Entries, in all pages.
+    Index,
+}
+
+impl Tree {
+    fn is_leaf(self, kind: u8) -> Option<bool> {
+        match (self, kind) {
+            (Self::Table, 13) | (Self::Index, 10) => Some(true),
+            (Self::Table, 5) | (Self::Index, 2) => Some(false),
+            _ => None,
+        }
+    }
+}
 
 /// SQLite gives a cell four bytes at least.
 const CELL_LEN_MIN: usize = 4;
@@ -47,15 +63,16 @@ impl<S: PageSource> Pages<S> {
         Self { source, header, seen: Vec::new() }
     }
 
-    /// Gives the rows of the table with this root to `visit`, in order, until it breaks.
+    /// Gives the rows of the table with this root to `visit`, in order, until it breaks; or the entries of an index, in any order.
     pub(super) fn walk(
         &mut self,
         root: u32,
+        tree: Tree,
         visit: Visit<'_, S>,
     ) -> Result<(), ManifestPagesError> {
         // The system gives zeros page by page when they are touched.
         self.seen = vec![0; self.header.page_count as usize / 64 + 1];
-        let flow = self.visit_page(root, 0, visit);
+        let flow = self.visit_page(root, tree, 0, visit);
         self.seen = Vec::new();
         flow.map(|_| ())
     }
@@ -63,6 +80,7 @@ impl<S: PageSource> Pages<S> {
     fn visit_page(
         &mut self,
         number: u32,
+        tree: Tree,
         depth: usize,
         visit: Visit<'_, S>,
     ) -> Result<ControlFlow<()>, ManifestPagesError> {
@@ -71,39 +89,48 @@ impl<S: PageSource> Pages<S> {
         }
         let mut bytes = Vec::new();
         self.read(number, &mut bytes)?;
-        let page = Page::parse(number, bytes)?;
+        let page = Page::parse(number, tree, bytes)?;
         if page.cell_count == 0 && depth > 0 {
             return Err(Damage::Kind { page: number }.into());
         }
-        if page.is_leaf {
-            return self.visit_rows(&page, visit);
+        if page.is_leaf || tree == Tree::Index {
+            let flow = self.visit_cells(&page, tree, visit)?;
+            if page.is_leaf || flow.is_break() {
+                return Ok(flow);
+            }
         }
         let last = u32_at(&page.bytes, page.places_at - 4);
         let children = (0..page.cell_count).map(|at| u32_at(page.cell(at)?, 0)).chain([last]);
         for child in children {
             let child = child.ok_or(Damage::Cell { page: number })?;
-            if self.visit_page(child, depth + 1, visit)?.is_break() {
+            if self.visit_page(child, tree, depth + 1, visit)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn visit_rows(
+    fn visit_cells(
         &mut self,
         page: &Page,
+        tree: Tree,
         visit: Visit<'_, S>,
     ) -> Result<ControlFlow<()>, ManifestPagesError> {
         let damage = Damage::Cell { page: page.number };
         let mut room = page.room();
         for at in 0..page.cell_count {
             let cell = page.cell(at).ok_or(damage)?;
-            let (len, rest) = varint(cell).ok_or(damage)?;
-            let (_rowid, rest) = varint(rest).ok_or(damage)?;
+            // An inner page's cell begins with the page below it.
+            let body = cell.get(if page.is_leaf { 0 } else { 4 }..).ok_or(damage)?;
+            let (len, mut rest) = varint(body).ok_or(damage)?;
+            if tree == Tree::Table {
+                let (_rowid, payload) = varint(rest).ok_or(damage)?;
+                rest = payload;
+            }
             if len > self.header.pages_len() {
                 return Err(Damage::Record { page: page.number }.into());
             }
-            let local_len = self.local_len(len);
+            let local_len = self.local_len(len, tree);
             let (local, rest) = rest.split_at_checked(local_len).ok_or(damage)?;
             let is_whole = local_len as u64 == len;
             let next = if is_whole { 0 } else { u32_at(rest, 0).ok_or(damage)? };
@@ -119,10 +146,13 @@ impl<S: PageSource> Pages<S> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// How much of a payload of this length stands in its leaf.
-    pub(super) fn local_len(&self, len: u64) -> usize {
+    /// How much of a payload of this length stands in its page.
+    pub(super) fn local_len(&self, len: u64, tree: Tree) -> usize {
         let usable_len = u64::from(self.header.usable_len);
-        let max = usable_len - 35;
+        let max = match tree {
+            Tree::Table => usable_len - 35,
+            Tree::Index => (usable_len - 12) * 64 / 255 - 23,
+        };
         let min = (usable_len - 12) * 32 / 255 - 23;
         let filling = |len: u64| min + (len - min) % (usable_len - 4);
         let local_len = match len {
@@ -155,15 +185,11 @@ impl<S: PageSource> Pages<S> {
 }
 
 impl Page {
-    fn parse(number: u32, bytes: Vec<u8>) -> Result<Self, Damage> {
+    fn parse(number: u32, tree: Tree, bytes: Vec<u8>) -> Result<Self, Damage> {
         let damage = Damage::Kind { page: number };
         // The header of the database stands before that of its first page.
         let at = if number == 1 { 100 } else { 0 };
-        let is_leaf = match bytes.get(at) {
-            Some(&LEAF) => true,
-            Some(&INTERIOR) => false,
-            _ => return Err(damage),
-        };
+        let is_leaf = bytes.get(at).and_then(|kind| tree.is_leaf(*kind)).ok_or(damage)?;
         let cell_count = usize::from(u16_at(&bytes, at + 3).ok_or(damage)?);
         let places_at = at + if is_leaf { 8 } else { 12 };
         let page = Self { number, bytes, is_leaf, places_at, cell_count };

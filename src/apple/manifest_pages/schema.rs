@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use super::super::manifest_row::{Column, Stored};
-use super::pages::Pages;
+use super::pages::{Pages, Tree};
 use super::record::{Wanted, read_values};
 use super::{ManifestPagesError, OnlySqlite, PageSource};
 
@@ -19,6 +19,8 @@ const NAME_LEN_MAX: u64 = 64;
 #[derive(Debug)]
 pub(super) struct FilesTable {
     pub(super) root: u32,
+    /// Root of the index of its `fileID`s, if it is one that can be told from its definition.
+    pub(super) index: Option<u32>,
     /// The five columns in the order of the table.
     pub(super) columns: [Column; 5],
     /// What to take of a record for each.
@@ -37,11 +39,13 @@ const ENTRY: [Wanted; 4] = [
 pub(super) fn find_files<S: PageSource>(
     pages: &mut Pages<S>,
 ) -> Result<FilesTable, ManifestPagesError> {
-    let mut found = Vec::new();
-    pages.walk(1, &mut |payload| {
+    let (mut found, mut index) = (Vec::new(), None);
+    pages.walk(1, Tree::Table, &mut |payload| {
         let [kind, name, root, definition] = read_values(payload, &ENTRY)?;
         if is_text(&kind, b"table") && is_text(&name, b"files") {
             found.push((root, definition));
+        } else if is_text(&kind, b"index") && is_text(&name, INDEX) {
+            index = root_of(&root);
         }
         // A second one is enough to know that this is no backup's.
         Ok(if found.len() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
@@ -49,8 +53,7 @@ pub(super) fn find_files<S: PageSource>(
     let Ok([(Stored::Integer(root), definition)]) = <[_; 1]>::try_from(found) else {
         return Err(ManifestPagesError::NoFilesTable);
     };
-    let root = u32::try_from(root).ok().filter(|root| *root > 1);
-    let root = root.ok_or(ManifestPagesError::NoFilesTable)?;
+    let root = root_of(&Stored::Integer(root)).ok_or(ManifestPagesError::NoFilesTable)?;
     let definition = match definition {
         Stored::Text(text) => text,
         Stored::TooLong { .. } => return Err(OnlySqlite::LongDefinition.into()),
@@ -62,7 +65,27 @@ pub(super) fn find_files<S: PageSource>(
     columns.sort_by_key(|column| position(*column));
     let wanted =
         columns.map(|column| Wanted { position: position(column), len_max: column.len_max() });
-    Ok(FilesTable { root, columns, wanted })
+    let index = index.filter(|_| is_index_of_ids(&definition));
+    Ok(FilesTable { root, index, columns, wanted })
+}
+
+/// What SQLite calls the index of the first unique column of the table of files.
+const INDEX: &[u8] = b"sqlite_autoindex_files_1";
+
+fn root_of(value: &Stored) -> Option<u32> {
+    let Stored::Integer(root) = value else { return None };
+    u32::try_from(*root).ok().filter(|root| *root > 1)
+}
+
+/// Whether that index is one of `fileID` alone, as in `fileID TEXT PRIMARY KEY`.
+fn is_index_of_ids(definition: &[u8]) -> bool {
+    let tokens = tokens(definition);
+    let keys = tokens.iter().filter(|token| token.is_word(b"primary") || token.is_word(b"unique"));
+    let of_ids = tokens.split(|token| token.kind == Kind::Comma).find(|item| {
+        item.iter().find(|token| token.depth == 1).is_some_and(|name| name.text == b"fileid")
+    });
+    let is_key = of_ids.is_some_and(|item| item.iter().any(|token| token.is_word(b"primary")));
+    is_key && keys.count() == 1
 }
 
 fn is_text(value: &Stored, text: &[u8]) -> bool {

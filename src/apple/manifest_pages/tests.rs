@@ -56,12 +56,26 @@ fn made_by(sql: &str) -> Vec<u8> {
 
 fn rows(source: impl PageSource) -> Result<Vec<Row>, ManifestPagesError> {
     let mut rows = Vec::new();
-    let count = ManifestPages::open(source)?.for_each_row(|row| {
+    let mut pages = ManifestPages::open(source)?;
+    let count = pages.for_each_row(|row| {
         rows.push(row);
         ControlFlow::Continue(())
     })?;
     assert_eq!(count, rows.len() as u64);
     Ok(rows)
+}
+
+/// What is said of the index, after all rows were read.
+fn index(bytes: &[u8]) -> Result<(), ManifestPagesError> {
+    let mut pages = ManifestPages::open(bytes)?;
+    pages.for_each_row(|_| ControlFlow::Continue(()))?;
+    pages.check_index()
+}
+
+/// A page of so many rows, of a tree with pages of this kind.
+fn page_of(bytes: &[u8], kind: u8, words: &[u8]) -> usize {
+    let is_it = |page: &&[u8]| page[0] == kind && page.windows(words.len()).any(|w| w == words);
+    bytes.chunks(4096).position(|page| is_it(&page)).unwrap() * 4096
 }
 
 fn rows_of_sqlite(bytes: &[u8]) -> Vec<Row> {
@@ -81,6 +95,7 @@ fn rows_of_sqlite(bytes: &[u8]) -> Vec<Row> {
 fn twin(bytes: &[u8]) -> Vec<Row> {
     let read = rows(bytes).unwrap();
     assert!(read == rows_of_sqlite(bytes), "SQLite reads other rows");
+    index(bytes).unwrap();
     read
 }
 
@@ -219,7 +234,54 @@ fn what_stands_in_a_leaf_is_reckoned_by_usable_bytes() {
     for (len, local_len) in
         [(0, 0), (445, 445), (446, 35), (511, 35), (512, 36), (921, 445), (922, 35)]
     {
-        assert_eq!(pages.local_len(len), local_len, "{len}");
+        assert_eq!(pages.local_len(len, Tree::Table), local_len, "{len}");
+    }
+    // And in an index: 94 at most.
+    for (len, local_len) in [(0, 0), (94, 94), (95, 35), (511, 35), (512, 36), (570, 94)] {
+        assert_eq!(pages.local_len(len, Tree::Index), local_len, "{len}");
+    }
+}
+
+#[test]
+fn a_row_that_vanished_is_missed_by_the_index() {
+    let mut bytes = filled("PRAGMA page_size = 4096;", 300);
+    index(&bytes).unwrap();
+    let page = page_of(&bytes, 13, b"HomeDomain");
+    bytes[page + 4] -= 1;
+    assert_eq!(rows(bytes.as_slice()).unwrap().len(), 299);
+    let found = index(&bytes).unwrap_err();
+    assert!(matches!(found, ManifestPagesError::Damaged(Damage::Index)), "{found:?}");
+}
+
+#[test]
+fn an_index_with_another_id_or_a_page_that_is_none_is_damaged() {
+    let whole = filled("PRAGMA page_size = 4096;", 300);
+    let id = FileId::of(b"HomeDomain", "Library/Caches/7/é.db".as_bytes()).to_string();
+    let page = page_of(&whole, 10, id.as_bytes());
+    let at = whole[page..].windows(40).position(|part| part == id.as_bytes()).unwrap();
+    let mut bytes = whole.clone();
+    bytes[page + at + 3] ^= 1;
+    let found = index(&bytes).unwrap_err();
+    assert!(matches!(found, ManifestPagesError::Damaged(Damage::Index)), "{found:?}");
+    let mut bytes = whole;
+    bytes[page] = 13;
+    assert!(index(&bytes).is_err());
+    assert_eq!(rows(bytes.as_slice()).unwrap().len(), 300, "no row stands in an index");
+}
+
+#[test]
+fn an_index_of_something_else_is_held_against_nothing() {
+    let made = |columns: &str| {
+        made_by(&format!(
+            "CREATE TABLE Files ({columns}); INSERT INTO Files VALUES ('a', 'b', 'c', 1, NULL);"
+        ))
+    };
+    for columns in [
+        "fileID TEXT, domain TEXT UNIQUE, relativePath TEXT, flags INTEGER, file BLOB",
+        "fileID TEXT, domain TEXT, relativePath TEXT, flags INTEGER, file BLOB, PRIMARY KEY (domain, fileID)",
+        "fileID TEXT, domain TEXT, relativePath TEXT, flags INTEGER, file BLOB",
+    ] {
+        index(&made(columns)).unwrap();
     }
 }
 
@@ -567,6 +629,7 @@ fn integers_of_every_length_come_back() {
 
 /// Reads to the end, and holds the reader to its bounds.
 fn read_within_bounds(bytes: &[u8], page_len: usize) -> Result<Vec<Row>, ManifestPagesError> {
+    let _ = index(bytes);
     let reads = vec![0; bytes.len() / page_len + 1];
     let mut counted = Counted { bytes, page_len: page_len as u64, reads };
     let found = rows(&mut counted);

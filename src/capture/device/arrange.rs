@@ -333,10 +333,13 @@ mod tests {
             let arranged = arrange(&[item(&path)], &order.map(|at: usize| rows[at].clone()));
             let first = arranged.items().next().unwrap();
             assert_eq!((first.domain, first.relative_path), (b"A".as_slice(), b"b".as_slice()));
-            assert_eq!(arranged.problem_count, 0, "all of them have their file");
+            assert_eq!(
+                arranged.problem_count, 1,
+                "all of them have their file, and none is named by its path"
+            );
         }
         let arranged = arrange(&[], &rows);
-        assert_eq!(arranged.problem_count, 2, "the two that are of a file");
+        assert_eq!(arranged.problem_count, 3, "the two that are of a file, and that");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use super::arrange::{Arranging, RowsRead, StoredItem};
 use super::draft::{Draft, Found, FoundFile, FoundLink};
 use super::host::{Host, HostError, SCRATCH};
 use super::take::Taken;
-use crate::apple::{ManifestPages, Row, Status};
+use crate::apple::{ManifestPages, ManifestPagesError, Row, Status};
 use crate::capture::catalogue::ItemKind;
+use crate::capture::damage;
 use crate::observe::{Observer, Phase};
 use crate::snapshot::contents::ContentError;
 use crate::snapshot::record::{Counts, PROBLEM_COUNT_MAX, Problem, Verdict};
@@ -87,12 +88,11 @@ pub(super) fn arrange(
         Some(Found::Directory | Found::Link(_)) | None => None,
     };
     let mut arranging = Arranging::new(draft.tree().item_count(), items, &fresh, &mark);
-    let read = each_row(draft, session, &mut |row| arranging.row(row));
-    let has_list = matches!(draft.tree().get(b"Manifest.db"), Some(Found::File(_)));
+    let read = each_row(draft, session, Index::Check, &mut |row| arranging.row(row));
     let (rows, lack) = match read {
-        Ok(()) => (RowsRead::All, None),
+        Ok(index) => (RowsRead::All, index.as_ref().map(damage::of_index)),
         // Nobody can read it without the password, but it must be there.
-        Err(_) if is_encrypted && has_list => (RowsRead::No, None),
+        Err(_) if is_encrypted && is_list_closed(draft) => (RowsRead::No, None),
         Err(why) => (RowsRead::No, Some(Problem { path: "Manifest.db".to_owned(), why })),
     };
     let arranged = arranging.finish(rows);
@@ -151,6 +151,10 @@ pub(super) fn arrange(
     })
 }
 
+fn is_list_closed(draft: &Draft) -> bool {
+    matches!(draft.tree().get(b"Manifest.db"), Some(Found::File(file)) if !file.packed.is_opened())
+}
+
 /// By which a row is known again.
 fn mark(session: &Session<'_>, flags: i64, blob: &[u8]) -> [u8; 8] {
     let id_keys = session.repository().id_keys();
@@ -172,12 +176,22 @@ fn item<'a>(path: &'a [u8], found: &Found<'_>) -> StoredItem<'a> {
     StoredItem { path, kind, len }
 }
 
-/// Hands every row of Manifest.db on. The error says why not all of them came.
+/// What becomes of the index of Manifest.db.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Index {
+    /// It is held against the rows.
+    Check,
+    /// Nothing.
+    PassOver,
+}
+
+/// Hands every row of Manifest.db on, and gives what is wrong with its index. The error says why not all of them came.
 pub(super) fn each_row(
     draft: &Draft,
     session: &Session<'_>,
+    index: Index,
     each: &mut dyn FnMut(&Row),
-) -> Result<(), String> {
+) -> Result<Option<ManifestPagesError>, String> {
     let Some(Found::File(file)) = draft.tree().get(b"Manifest.db") else {
         return Err("it is not there".to_owned());
     };
@@ -189,5 +203,6 @@ pub(super) fn each_row(
         each(&row);
         ControlFlow::Continue(())
     });
-    rows.map(drop).map_err(|error| error.to_string())
+    rows.map_err(|error| error.to_string())?;
+    Ok(if index == Index::Check { pages.check_index().err() } else { None })
 }

@@ -7,13 +7,15 @@
 use russet_store::session::Session;
 
 use super::draft::{Found, FoundFile};
-use super::finish::each_row;
+use super::finish::{Index, each_row};
 use super::host::{Host, HostError, Restored};
 use super::spool::SpoolError;
 use crate::apple::{
-    BackupKeys, FileKey, KeybagError, LockedKeys, Passwords, RootFile, UnlockError, WrongPassword,
+    BackupKeys, FileKey, KeybagError, LockedKeys, MbFile, Passwords, RootFile, UnlockError,
+    WrongPassword,
 };
 use crate::capture::catalogue::file_id_of;
+use crate::capture::damage;
 use crate::capture::file_keys::FileKeys;
 use crate::capture::opener::KeptCounts;
 use crate::observe::{Observer, Phase};
@@ -36,22 +38,57 @@ pub enum Kept {
     ManifestKey,
 }
 
+/// What passwords made of a backup.
+pub enum Unlocked {
+    /// Its files can be opened.
+    Open(Box<BackupKeys>),
+    /// They stay as they are; no reason if nobody gave a password.
+    Kept(Option<Kept>),
+}
+
+impl Unlocked {
+    /// Whether its files can be opened.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
+    /// What is damaged of the backup's keys.
+    pub(super) fn damage(&self, manifest_plist: &[u8]) -> Option<Problem> {
+        match self {
+            Self::Open(keys) => damage::of_classes(keys),
+            Self::Kept(Some(Kept::Old)) => None,
+            Self::Kept(Some(why)) => Some(damage::of_keybag(why)),
+            // Nobody had to look at it so far.
+            Self::Kept(None) => match LockedKeys::parse(manifest_plist) {
+                Ok(_) | Err(KeybagError::Old) => None,
+                Err(error) => Some(damage::of_keybag(&error)),
+            },
+        }
+    }
+
+    pub(super) fn keys(self) -> Option<Box<BackupKeys>> {
+        match self {
+            Self::Open(keys) => Some(keys),
+            Self::Kept(_) => None,
+        }
+    }
+}
+
 /// Tries passwords on the keybag of a backup. Takes seconds for each password and each set of salts.
 ///
 /// # Errors
 /// No password opens it.
-pub fn unlock(
-    manifest_plist: &[u8],
-    passwords: &mut Passwords,
-) -> Result<Result<Box<BackupKeys>, Kept>, WrongPassword> {
+pub fn unlock(manifest_plist: &[u8], passwords: &mut Passwords) -> Result<Unlocked, WrongPassword> {
+    let kept = |why| Ok(Unlocked::Kept(Some(why)));
     let locked = match LockedKeys::parse(manifest_plist) {
         Ok(locked) => locked,
-        Err(KeybagError::Old) => return Ok(Err(Kept::Old)),
-        Err(error) => return Ok(Err(Kept::Keybag(error))),
+        Err(KeybagError::Old) => return kept(Kept::Old),
+        Err(error) => return kept(Kept::Keybag(error)),
     };
     match locked.unlock(passwords) {
-        Ok(keys) => Ok(Ok(Box::new(keys))),
-        Err(UnlockError::ManifestKey) => Ok(Err(Kept::ManifestKey)),
+        Ok(keys) => Ok(Unlocked::Open(Box::new(keys))),
+        Err(UnlockError::ManifestKey) => kept(Kept::ManifestKey),
         Err(UnlockError::Password(wrong)) => Err(wrong),
     }
 }
@@ -63,6 +100,8 @@ pub(super) struct OpenedFiles {
     pub(super) kept: KeptCounts,
     /// Files that waited and cannot be read back.
     pub(super) lost: Vec<Problem>,
+    /// What is damaged of the phone's list.
+    pub(super) damage: Vec<Problem>,
 }
 
 /// A file that is to be opened, or only to be taken out of the spool.
@@ -124,14 +163,22 @@ impl Work<'_, '_, '_, '_, '_, '_> {
         if !is_opened(self.host.draft()?.tree().get(path)) {
             match self.host.restore(path, Some(&key))? {
                 Restored::Opened => {}
-                Restored::Kept(why) => why.into_iter().for_each(|why| self.done.kept.add(why)),
+                Restored::Kept(why) => why.into_iter().for_each(|why| {
+                    self.done.kept.add(why);
+                    let why = format!("does not open with its key: {why}");
+                    let path = RootFile::ManifestDb.name().to_owned();
+                    self.done.damage.push(Problem { path, why });
+                }),
                 Restored::Lost(error) => self.lost(path, error)?,
             }
         }
         self.host.drain()?;
         self.host.settle()?;
         let keys = &mut self.keys;
-        if let Err(why) = each_row(self.host.draft()?, session, &mut |row| keys.add(row)) {
+        if let Err(why) = each_row(self.host.draft()?, session, Index::PassOver, &mut |row| {
+            let file = MbFile::parse(&row.file).ok();
+            keys.add(row, file.as_ref());
+        }) {
             self.observer.remark(&format!(
                 "the phone's list of files cannot be read, so that not all of them can be opened: {why}"
             ));
@@ -205,8 +252,9 @@ impl Work<'_, '_, '_, '_, '_, '_> {
         self.host.take_away(path)
     }
 
-    fn finish(self) -> Result<OpenedFiles, HostError> {
+    fn finish(mut self) -> Result<OpenedFiles, HostError> {
         self.host.release(u64::MAX)?;
+        self.done.damage.extend(damage::of_rows(self.done.kept.no_key));
         Ok(self.done)
     }
 }

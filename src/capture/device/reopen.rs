@@ -77,7 +77,9 @@ pub fn reopen<'s, 'r>(
     };
     let mut host = Host::new(options, draft, session, feeder, observer);
     let Some(lists) = host.plist(b"Manifest.plist")? else { return Ok(None) };
-    let Some(keys) = unlock(&lists)? else { return Ok(None) };
+    let unlocked = unlock(&lists)?;
+    let mut damage: Vec<_> = unlocked.damage(&lists).into_iter().collect();
+    let Some(keys) = unlocked.keys() else { return Ok(None) };
     let opened = open_files(&mut host, session, Some(&keys), observer, stop)?;
     drop(keys);
     let kept_count = opened.kept.total();
@@ -95,5 +97,6 @@ pub fn reopen<'s, 'r>(
     for problem in &taken.problems {
         observer.problem(&problem.path, &problem.why);
     }
-    Ok(Some(Taken { kept_count, ..taken }))
+    damage.extend(opened.damage);
+    Ok(Some(Taken { kept_count, ..taken.with(damage, observer) }))
 }

@@ -14,14 +14,14 @@ use super::connect::is_stopped;
 use super::finish::{FinishError, finish};
 use super::host::{Host, HostError, HostOptions, SCRATCH};
 use super::link::{Ended, Link, LinkError, Told};
-use super::open_files::open_files;
+use super::open_files::{Unlocked, open_files};
 use super::record::{DraftLoadError, FAILED_COUNT_MAX, Received};
 use super::space::Space;
 use super::{FileError, Response};
-use crate::apple::{BackupKeys, ManifestPlist, Status};
+use crate::apple::{ManifestPlist, Status};
 use crate::observe::{Observer, Phase, Prompt};
 use crate::pipeline::Feeder;
-use crate::snapshot::record::{Counts, Device, Problem, Verdict};
+use crate::snapshot::record::{Counts, Device, PROBLEM_COUNT_MAX, Problem, Verdict};
 
 /// What a backup is asked for.
 pub struct Wish<'a> {
@@ -64,8 +64,23 @@ pub struct Taken {
     pub kept_count: u64,
 }
 
-/// What opens a backup, once its Manifest.plist is here: its keys, or none, if it stays as it is.
-pub type Unlock<'a> = dyn Fn(&[u8]) -> Result<Option<Box<BackupKeys>>, Locked> + 'a;
+impl Taken {
+    /// Adds what is damaged of it.
+    pub(super) fn with(mut self, damage: Vec<Problem>, observer: &dyn Observer) -> Self {
+        for problem in damage {
+            observer.problem(&problem.path, &problem.why);
+            self.verdict = Verdict::Incomplete;
+            self.problem_count += 1;
+            self.problems.truncate(PROBLEM_COUNT_MAX - 1);
+            // Before single files: it says why they are not whole.
+            self.problems.insert(0, problem);
+        }
+        self
+    }
+}
+
+/// What opens a backup, once its Manifest.plist is here.
+pub type Unlock<'a> = dyn Fn(&[u8]) -> Result<Unlocked, Locked> + 'a;
 
 /// An encrypted backup that nothing opens, and that is not to stay as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -285,10 +300,12 @@ pub fn complete<'s, 'r>(
     let lists = host.plist(b"Manifest.plist")?;
     let manifest = lists.as_ref().and_then(|bytes| ManifestPlist::parse(bytes).ok());
     let is_encrypted = manifest.and_then(|manifest| manifest.is_encrypted);
-    let keys = match lists.filter(|_| is_encrypted == Some(true)) {
-        Some(bytes) => unlock(&bytes)?,
-        None => None,
-    };
+    let (mut keys, mut damage) = (None, Vec::new());
+    if let Some(bytes) = lists.filter(|_| is_encrypted == Some(true)) {
+        let unlocked = unlock(&bytes)?;
+        damage.extend(unlocked.damage(&bytes));
+        keys = unlocked.keys();
+    }
     // No snapshot holds them, and nobody asks for them any more.
     host.take_away(b"Snapshot")?;
     host.take_away(SCRATCH)?;
@@ -300,8 +317,9 @@ pub fn complete<'s, 'r>(
             }
             // Keys that nothing needs any more do not stay in memory while the tree is made.
             drop(keys);
+            damage.extend(opened.damage);
             let taken = finish(&mut host, is_encrypted, opened.lost, session, observer)?;
-            Ok(Taken { kept_count, ..taken })
+            Ok(Taken { kept_count, ..taken.with(damage, observer) })
         }
         Err(error) => {
             // What is done need not be done again.

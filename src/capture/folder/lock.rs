@@ -53,6 +53,17 @@ pub enum Kept {
     Io(#[source] io::Error),
 }
 
+impl Kept {
+    /// Whether something about it is damaged, which no password mends and an iPhone would not take.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Keybag(_) | Self::ManifestKey => true,
+            Self::NoPassword | Self::Old | Self::Io(_) => false,
+        }
+    }
+}
+
 /// Tries passwords on a folder. Takes seconds for each password and each set of salts.
 ///
 /// # Errors
@@ -61,11 +72,9 @@ pub fn unlock(folder: &BackupFolder, passwords: &mut Passwords) -> Result<Lock, 
     if !is_encrypted(folder) {
         return Ok(Lock::None);
     }
-    if passwords.is_empty() {
-        return Ok(Lock::Kept(Kept::NoPassword));
-    }
+    let if_old = if passwords.is_empty() { Kept::NoPassword } else { Kept::Old };
     if folder.is_mbdb {
-        return Ok(Lock::Kept(Kept::Old));
+        return Ok(Lock::Kept(if_old));
     }
     let locked = match read_start(&folder.path, RootFile::ManifestPlist, PLIST_LEN_MAX + 1) {
         Ok(bytes) => LockedKeys::parse(&bytes),
@@ -73,8 +82,16 @@ pub fn unlock(folder: &BackupFolder, passwords: &mut Passwords) -> Result<Lock, 
     };
     let locked = match locked {
         Ok(locked) => locked,
-        Err(KeybagError::Old) => return Ok(Lock::Kept(Kept::Old)),
+        Err(KeybagError::Old) => return Ok(Lock::Kept(if_old)),
         Err(error) => return Ok(Lock::Kept(Kept::Keybag(error))),
+    };
+    if passwords.is_empty() {
+        return Ok(Lock::Kept(Kept::NoPassword));
+    }
+    // In the clear, as iOS 10.0 and 10.1 left it.
+    let is_clear = match read_start(&folder.path, RootFile::ManifestDb, 16) {
+        Ok(start) => start == b"SQLite format 3\0",
+        Err(error) => return Ok(Lock::Kept(Kept::Io(error))),
     };
     let keys = match locked.unlock(passwords) {
         Ok(keys) => keys,
@@ -83,16 +100,12 @@ pub fn unlock(folder: &BackupFolder, passwords: &mut Passwords) -> Result<Lock, 
             return Ok(Lock::Kept(Kept::NoPassword));
         }
         Err(UnlockError::Password(wrong)) => return Err(wrong),
+        Err(UnlockError::ManifestKey) if is_clear => return Ok(Lock::Kept(Kept::Old)),
         Err(UnlockError::ManifestKey) => return Ok(Lock::Kept(Kept::ManifestKey)),
     };
     let password = passwords.that_opens(&locked.keybag).ok_or(WrongPassword)?;
     let unlocked = Unlocked { keys, keybag: locked.keybag.id(), password };
-    Ok(match read_start(&folder.path, RootFile::ManifestDb, 16) {
-        // In the clear, as iOS 10.0 and 10.1 left it.
-        Ok(start) if start == b"SQLite format 3\0" => Lock::Kept(Kept::Old),
-        Ok(_) => Lock::Open(Box::new(unlocked)),
-        Err(error) => Lock::Kept(Kept::Io(error)),
-    })
+    Ok(if is_clear { Lock::Kept(Kept::Old) } else { Lock::Open(Box::new(unlocked)) })
 }
 
 fn is_encrypted(folder: &BackupFolder) -> bool {

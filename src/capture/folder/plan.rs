@@ -10,11 +10,12 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::super::catalogue::{Catalogue, ItemKind, Problems, RowIndex, RowMark};
+use super::super::damage;
 use super::super::digests::Digests;
 use super::super::file_keys::FileKeys;
 use super::names::bytes_of;
 use super::rows::{RowsError, for_each_row};
-use crate::apple::{FileKey, ManifestDbError, RootFile};
+use crate::apple::{FileKey, ManifestDbError, MbFile, RootFile};
 
 /// One item; its stored path lies in the plan's buffer, the rest of its names in the catalogue.
 #[derive(Debug, Clone, Copy)]
@@ -93,13 +94,25 @@ impl Plan {
     ) {
         let manifest_key = keys.manifest().map(|key| FileKey::from_bytes(key.as_bytes()));
         let result = for_each_row(root, manifest_key.as_ref(), |row| {
-            keys.add(&row);
-            self.digests.add(&row);
+            let is_read = row.flags == 1 || keys.are_open();
+            let file = is_read.then(|| MbFile::parse(&row.file).ok()).flatten();
+            keys.add(&row, file.as_ref());
+            match &file {
+                Some(file) => self.digests.add(&row, file),
+                // Of folders and links nothing is read that could fail.
+                None if row.flags == 1 && !row.contradicts_itself() => {
+                    self.catalogue.add_damaged(&row);
+                }
+                None => {}
+            }
             self.catalogue.add(&row, mark);
             ControlFlow::Continue(())
         });
         match result {
-            Ok(_) => self.rows_known = true,
+            Ok(index) => {
+                self.rows_known = true;
+                self.problems.extend(index.as_ref().map(damage::of_index));
+            }
             Err(RowsError::Clear(ManifestDbError::NotSqlite)) if is_encrypted => self.remarks.push(
                 "Manifest.db is encrypted by the phone: it is kept as it is, and whether all its files are there is not checked".to_owned(),
             ),

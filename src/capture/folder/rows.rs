@@ -26,15 +26,17 @@ pub(super) enum RowsError {
     Locked(#[source] io::Error),
 }
 
-/// Gives every row to `visit`. With a key Manifest.db is read as encrypted under it.
+/// Gives every row to `visit`. With a key Manifest.db is read as encrypted under it, and what is wrong with its index is given:
+/// the rows are good all the same.
 pub(super) fn for_each_row(
     root: &Path,
     key: Option<&FileKey>,
     visit: impl FnMut(Row) -> ControlFlow<()>,
-) -> Result<u64, RowsError> {
+) -> Result<Option<ManifestPagesError>, RowsError> {
     let path = root.join(RootFile::ManifestDb.name());
     let Some(key) = key else {
-        return Ok(ManifestDb::open(&path)?.for_each_row(visit)?);
+        ManifestDb::open(&path)?.for_each_row(visit)?;
+        return Ok(None);
     };
     let open = || -> io::Result<_> {
         let file = open_file(&path)?;
@@ -42,5 +44,7 @@ pub(super) fn for_each_row(
         OpenedFile::new(file, FileKey::from_bytes(key.as_bytes()), stored_len)
     };
     let opened = open().map_err(RowsError::Locked)?;
-    Ok(ManifestPages::open(opened)?.for_each_row(visit)?)
+    let mut pages = ManifestPages::open(opened)?;
+    pages.for_each_row(visit)?;
+    Ok(pages.check_index().err())
 }

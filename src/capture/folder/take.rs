@@ -14,6 +14,7 @@ use russet_store::ids::BlobId;
 use russet_store::session::{Session, SessionError};
 
 use super::super::catalogue::{ItemKind, file_id_of};
+use super::super::damage;
 use super::super::digests::Hashing;
 use super::super::file_keys::FileKeys;
 use super::super::opener::{Fed, KeptCounts, feed_opened, opened_content};
@@ -156,6 +157,7 @@ pub fn take<'r>(
     for (file, why) in &folder.lacks {
         plan.problems.add(file.clone(), why);
     }
+    plan.problems.extend(damage_of(lock));
     for problem in &plan.problems.first {
         observer.problem(&problem.path, &problem.why);
     }
@@ -180,6 +182,15 @@ pub fn take<'r>(
     };
     run(session, cuts, |feeder| taking.feed_all(feeder))?;
     taking.finish()
+}
+
+/// What is damaged of a folder's keys.
+fn damage_of(lock: &Lock) -> Option<Problem> {
+    match lock {
+        Lock::Open(unlocked) => damage::of_classes(&unlocked.keys),
+        Lock::Kept(why) if why.is_damage() => Some(damage::of_keybag(why)),
+        Lock::None | Lock::Kept(_) => None,
+    }
 }
 
 impl<'r> Taking<'_, '_, 'r> {
@@ -467,7 +478,7 @@ impl<'r> Taking<'_, '_, 'r> {
         Ok(Some(opened_content(chunks, &stored, key)))
     }
 
-    fn finish(self) -> Result<Taken, TakeError> {
+    fn finish(mut self) -> Result<Taken, TakeError> {
         if (self.stop)() {
             return Err(TakeError::Stopped);
         }
@@ -476,6 +487,10 @@ impl<'r> Taking<'_, '_, 'r> {
         }
         if self.kept.total() > 0 {
             self.observer.remark(&self.kept.remark());
+        }
+        if let Some(problem) = damage::of_rows(self.kept.no_key) {
+            self.observer.problem(&problem.path, &problem.why);
+            self.plan.problems.extend([problem]);
         }
         self.observer.begin(Phase::Committing, 0, 0);
         let verdict = match (self.plan.problems.count, self.plan.rows_known) {

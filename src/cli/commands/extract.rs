@@ -10,7 +10,7 @@ use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, counted, moment, plain};
 use crate::cli::{output, stop};
 use crate::ops::extract::{ExtractOptions, Extracted, Layout, Wanted, extract as extract_files};
-use crate::ops::restore::check_target;
+use crate::ops::restore::{RestoreError, check_target};
 use crate::snapshot::Snapshot;
 
 pub(super) fn extract(context: &Context, args: Extract) -> Result<u8, Failure> {
@@ -27,8 +27,9 @@ pub(super) fn extract(context: &Context, args: Extract) -> Result<u8, Failure> {
         zone: TimeZone::system(),
     };
     let done =
-        extract_files(&opened.repository, &snapshot, &options, &context.progress, &stop::asked)?;
+        extract_files(&opened.repository, &snapshot, &options, &context.progress, &stop::asked);
     context.progress.clear();
+    let done = done.map_err(ended)?;
     if done.is_nothing() {
         return Err(nothing(&snapshot));
     }
@@ -38,6 +39,21 @@ pub(super) fn extract(context: &Context, args: Extract) -> Result<u8, Failure> {
         false => text_summary(&snapshot, &options, &done),
     };
     Failure::unless_closed(told, exit)
+}
+
+/// Each file is whole or not there, so that nothing has to be deleted.
+fn ended(error: RestoreError) -> Failure {
+    const AGAIN: &str = "the same command goes on with the files that are not there yet";
+    match &error {
+        RestoreError::NoSpace { .. } => Failure::of(code::NO_SPACE, &error).next(format!(
+            "what was written is whole; free space on that drive, and {AGAIN}; or name a --target on another drive"
+        )),
+        RestoreError::Stopped => {
+            Failure::new(code::INTERRUPTED, "stopped as asked; what was written is whole")
+                .next(AGAIN)
+        }
+        _ => error.into(),
+    }
 }
 
 fn nothing(snapshot: &Snapshot) -> Failure {

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use russet_store::session::Written;
 use serde_json::json;
 
+use super::DAMAGED_BACKUP;
 use crate::apple::{Os, Passwords, default_places};
 use crate::capture::folder::{BackupFolder, Kept, Lock, unlock as unlock_folder};
 use crate::cli::args::Import;
@@ -19,7 +20,7 @@ use crate::ops::import::{
     unlock,
 };
 use crate::ops::open::Opened;
-use crate::snapshot::record::{SnapshotRecord, Verdict};
+use crate::snapshot::record::{Problem, SnapshotRecord, Verdict};
 use crate::snapshot::{Snapshot, record};
 
 pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
@@ -309,6 +310,15 @@ fn memory(password: Memory) -> Option<bool> {
     }
 }
 
+fn is_of_lists(problem: &&Problem) -> bool {
+    matches!(problem.path.as_str(), "Manifest.plist" | "Manifest.db")
+}
+
+/// Whether what an iPhone reads first is damaged.
+fn is_damaged(record: &SnapshotRecord) -> bool {
+    record.problems.iter().any(|problem| is_of_lists(&problem))
+}
+
 fn tell_incomplete(record: &SnapshotRecord) {
     if record.verdict == Verdict::Incomplete {
         let things = counted(record.problem_count, "thing");
@@ -316,5 +326,11 @@ fn tell_incomplete(record: &SnapshotRecord) {
         output::note(&format!(
             "  It is INCOMPLETE: {things} {are} missing or could not be read. It will not stand for the phone while a complete one exists."
         ));
+        if is_damaged(record) {
+            for problem in record.problems.iter().filter(is_of_lists) {
+                output::note(&format!("  {} {}", plain(&problem.path), plain(&problem.why)));
+            }
+            output::note(&format!("  next: {DAMAGED_BACKUP}"));
+        }
     }
 }

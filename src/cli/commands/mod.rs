@@ -26,6 +26,9 @@ use crate::ops::reopen::is_closed;
 use crate::snapshot::select::select;
 use crate::snapshot::{Snapshot, record};
 
+/// What to do about a backup whose keys or list are damaged.
+const DAMAGED_BACKUP: &str = "everything in it is kept as it came, but an iPhone may refuse it: make a new backup of the iPhone, if there still is one, and take that in too";
+
 /// Runs a command and gives its exit code.
 pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
     match command {

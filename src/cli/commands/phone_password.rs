@@ -28,9 +28,8 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
         PhonePassword::Remember { snapshot, phone_password_file } => {
             remembered::remember(context, snapshot, phone_password_file.as_deref())
         }
-        PhonePassword::Forget { snapshot, all: _ } => {
-            remembered::forget(context, snapshot.as_deref())
-        }
+        PhonePassword::Forget { lost: true, .. } => remembered::give_up_lost(context),
+        PhonePassword::Forget { snapshot, .. } => remembered::forget(context, snapshot.as_deref()),
         PhonePassword::Status { device } => status(context, device.as_deref()),
         PhonePassword::Enable { device, new_password_file, no_remember } => {
             let mut met = meet(context, device.as_deref(), "enable", true)?;
@@ -173,8 +172,7 @@ impl Met {
     }
 
     fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<u8, Failure> {
-        let (opened, phone) = (&mut self.opened, &mut self.phone);
-        let beside = beside(context)?;
+        let (opened, phone, beside) = (&mut self.opened, &mut self.phone, beside(context)?);
         let changed = change(opened, phone, wanted, self.remembers, beside, &context.progress)?;
         context.progress.clear();
         let udid = phone.attached().udid.clone();

@@ -72,8 +72,13 @@ pub(super) fn remember(context: &Context, word: &str, file: Option<&Path>) -> Re
 pub(super) fn forget(context: &Context, word: Option<&str>) -> Result<u8, Failure> {
     let mut opened = context.write()?;
     let all = remembered::all(&opened.repository);
+    // All of them are also those that cannot be read.
+    let mut lost = Vec::new();
     let meant = match word {
-        None => all,
+        None => {
+            lost = opened.repository.lost_secrets();
+            all
+        }
         Some(word) => {
             let snapshot = chosen(&opened, word)?;
             let id = locked(&opened, &snapshot)?.keybag.id();
@@ -85,7 +90,7 @@ pub(super) fn forget(context: &Context, word: Option<&str>) -> Result<u8, Failur
         }
     };
     context.progress.clear();
-    if !meant.is_empty() {
+    if !meant.is_empty() || !lost.is_empty() {
         secret::confirm(
             "Who does not know that password then brings none of its snapshots back to an iPhone, in twenty years either. Remove it from the repository?",
             context.global.yes,
@@ -96,6 +101,8 @@ pub(super) fn forget(context: &Context, word: Option<&str>) -> Result<u8, Failur
     for each in &meant {
         count += remembered::forget(&mut opened, &each.password)?;
     }
+    remembered::give_up_lost(&mut opened, &lost)?;
+    count += lost.len();
     opened.remember(&context.progress);
     context.progress.clear();
     if context.json() {
@@ -107,6 +114,38 @@ pub(super) fn forget(context: &Context, word: Option<&str>) -> Result<u8, Failur
         _ => format!(
             "✓ Removed, for {}. Copies of the repository that were made before still have it",
             counted(count as u64, "keybag")
+        ),
+    })?;
+    Ok(0)
+}
+
+/// Gives up passwords that nobody can read any more.
+pub(super) fn give_up_lost(context: &Context) -> Result<u8, Failure> {
+    let mut opened = context.write()?;
+    let lost = opened.repository.lost_secrets();
+    context.progress.clear();
+    let passwords = counted(lost.len() as u64, "iPhone backup password");
+    if !lost.is_empty() {
+        secret::confirm(
+            &format!(
+                "No copy of {passwords} in the repository can be read. Give them up? Another copy of the repository may still have them"
+            ),
+            context.global.yes,
+        )?;
+        opened.prepare_to_write(&context.progress)?;
+        remembered::give_up_lost(&mut opened, &lost)?;
+        opened.remember(&context.progress);
+        context.progress.clear();
+    }
+    if context.json() {
+        let count = lost.len();
+        output::message("summary", json!({ "forgotten_count": count, "exit_code": 0 }))?;
+        return Ok(0);
+    }
+    output::line(&match lost.len() {
+        0 => "No iPhone backup password is lost".to_owned(),
+        _ => format!(
+            "✓ Gave up {passwords} that could not be read. `russet phone-password remember SNAPSHOT` keeps one anew"
         ),
     })?;
     Ok(0)

@@ -3,6 +3,7 @@
 use russet_store::config::Purpose;
 use serde_json::json;
 
+use super::DAMAGED_BACKUP;
 use crate::apple::Passwords;
 use crate::cli::args::Verify;
 use crate::cli::context::Context;
@@ -48,15 +49,20 @@ fn words(flaw: Flaw) -> (&'static str, &'static str) {
             ("digest", "files are not what Apple's list has the digest of; a phone may refuse them")
         }
         Flaw::Key => ("key", "files were opened with keys that its keybag does not give"),
-        Flaw::List => ("list", "parts of Apple's list cannot be read"),
+        Flaw::List => ("list", "parts of Apple's list cannot be read; an iPhone may refuse it"),
+        Flaw::Rows => ("rows", "rows of Apple's list are damaged; an iPhone may refuse it"),
         Flaw::Keybag => ("keybag", "kept iPhone backup passwords do not open its keybag"),
+        Flaw::KeybagDamaged => {
+            ("keybag_damaged", "keys in its Manifest.plist are damaged; an iPhone refuses it")
+        }
     }
 }
 
 fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
     for finding in &apple.findings {
         output::line(&format!(
-            "! snapshot {} of {}, {}: {} {}",
+            "{} snapshot {} of {}, {}: {} {}",
+            if finding.flaw == Flaw::Digest { '!' } else { '✗' },
             finding.snapshot,
             plain(&finding.device),
             moment(finding.time),
@@ -76,18 +82,29 @@ fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
     }
     output::line(&format!(
         "Apple's lists {} {looked}",
-        if apple.findings.is_empty() { '✓' } else { '!' }
+        match (apple.findings.is_empty(), apple.is_as_captured()) {
+            (true, _) => '✓',
+            (false, true) => '!',
+            (false, false) => '✗',
+        }
     ))?;
+    let is_damage = |flaw| matches!(flaw, Flaw::List | Flaw::Rows | Flaw::KeybagDamaged);
+    if apple.findings.iter().any(|finding| is_damage(finding.flaw)) {
+        output::note(&format!("next: {DAMAGED_BACKUP}"));
+    }
     if apple.closed_count > 0 {
         output::note(&format!(
             "{} kept as the phone encrypted them: only their bytes were checked; `russet reopen` opens them, or `russet reopen SNAP` one",
             counted(apple.closed_count, "snapshot")
         ));
     }
-    if apple.keybag_closed_count > 0 {
+    if !apple.keybag_closed.is_empty() {
+        let first: Vec<&str> = apple.keybag_closed.iter().take(5).map(String::as_str).collect();
         output::note(&format!(
-            "no iPhone backup password is known for {}: whoever puts them back onto an iPhone needs it",
-            counted(apple.keybag_closed_count, "encrypted snapshot")
+            "no iPhone backup password is known for {} ({}{}): whoever puts them back onto an iPhone needs it; `russet phone-password remember SNAPSHOT` keeps it",
+            counted(apple.keybag_closed.len() as u64, "encrypted snapshot"),
+            first.join(", "),
+            if apple.keybag_closed.len() > first.len() { ", …" } else { "" },
         ));
     }
     Ok(())
@@ -130,7 +147,7 @@ fn json_report(
             "read_len": report.read_len, "read_data": read_data, "damage_count": report.damages.len(),
             "hit_count": report.hits.len(), "foreign_count": report.foreign_count,
             "list_count": apple.checked_count, "closed_list_count": apple.closed_count, "digest_count": apple.digest_count,
-            "keybag_count": apple.keybag_count, "closed_keybag_count": apple.keybag_closed_count,
+            "keybag_count": apple.keybag_count, "closed_keybag_count": apple.keybag_closed.len(), "closed_keybags": apple.keybag_closed,
             "finding_count": apple.findings.len(), "exit_code": exit,
         }),
     )
@@ -191,6 +208,11 @@ fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
             "restore still gives everything that is not named; `russet import --force` of a folder that still holds the rest stores it again"
         };
         output::note(&format!("next: {next}"));
+        if lost("secrets/") {
+            output::note(
+                "next: `russet phone-password forget --lost` gives up the iPhone backup passwords that cannot be read; `russet phone-password remember SNAPSHOT` keeps them anew, if you know them",
+            );
+        }
     }
     Ok(())
 }

@@ -174,7 +174,7 @@ impl Run<'_> {
         let unlock = |manifest: &[u8]| {
             self.keys.add_remembered(self.repository, &udid, Some(manifest));
             let keys = self.keys.unlock(manifest, device, unopened, observer)?;
-            *opened_with.borrow_mut() = keys.is_some().then(|| manifest.to_vec());
+            *opened_with.borrow_mut() = keys.is_open().then(|| manifest.to_vec());
             Ok(keys)
         };
         let begun = RefCell::new(Some(begun));

@@ -81,13 +81,17 @@ impl Extracted {
     }
 }
 
+/// The folder of files that the phone's list has in no domain. No phone calls one so; were it, they would share it.
+const NO_DOMAIN: &[u8] = b"_without domain";
+
 /// Files that are sorted by pack and written together.
 const BATCH_COUNT: usize = 4096;
 
 /// Writes files out.
 ///
 /// # Errors
-/// The target cannot be used, its drive is full, or `stop` said so; damage is no error but counted.
+/// The target cannot be used or written, its drive is full, or `stop` said so; damage is no error but counted. What was written until
+/// then is whole, and the next run goes on behind it.
 pub fn extract(
     repository: &Repository,
     snapshot: &Snapshot,
@@ -112,7 +116,8 @@ pub fn extract(
             }
         };
         let What::File(content) = &entry.what else { continue };
-        if entry.domain.is_empty() || !options.wanted.wants(&entry.domain, &entry.relative_path) {
+        // Without a row it is no file of the phone: its lists, and what others left in the folder.
+        if entry.row.is_none() || !options.wanted.wants(&entry.domain, &entry.relative_path) {
             continue;
         }
         // A row names it, so its key was looked for: what is not opened is what Apple encrypted.
@@ -148,7 +153,7 @@ fn place(
     let name = names.pop().unwrap_or_default();
     match options.layout {
         Layout::Domain => {
-            names.insert(0, &entry.domain);
+            names.insert(0, if entry.domain.is_empty() { NO_DOMAIN } else { &entry.domain });
             places.give(&names, name)
         }
         Layout::Date => {

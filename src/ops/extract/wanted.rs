@@ -2,7 +2,8 @@
 //!
 //! Invariant: a pattern is a person's, a path is a phone's: matching takes time in proportion to both, whatever they are.
 
-/// What of a snapshot is written out; nothing named means everything.
+/// What of a snapshot is written out; nothing named means everything. Apps and photos add up; patterns leave of these, or of
+/// everything, what fits one of them.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// Patterns of `Domain/path`: `*` and `?` within a name, `**` for any names; without these, all that lies below.
@@ -21,10 +22,14 @@ impl Wanted {
     /// Whether a file is meant.
     #[must_use]
     pub fn wants(&self, domain: &[u8], path: &[u8]) -> bool {
-        let all = self.paths.is_empty() && self.apps.is_empty() && !self.photos;
-        all || (self.photos && is_photo(domain, path))
-            || self.apps.iter().any(|app| is_of_app(domain, app.as_bytes()))
-            || self.paths.iter().any(|pattern| fits(pattern.as_bytes(), domain, path))
+        let all = self.apps.is_empty() && !self.photos;
+        let is_of_them = all
+            || (self.photos && is_photo(domain, path))
+            || self.apps.iter().any(|app| is_of_app(domain, app.as_bytes()));
+        let mut patterns = self.paths.iter();
+        is_of_them
+            && (self.paths.is_empty()
+                || patterns.any(|pattern| fits(pattern.as_bytes(), domain, path)))
     }
 }
 
@@ -147,6 +152,24 @@ mod tests {
             ("HomeDomain", false),
         ] {
             assert_eq!(wanted.wants(domain.as_bytes(), b"a"), is, "{domain}");
+        }
+    }
+
+    #[test]
+    fn apps_and_photos_add_up_and_patterns_narrow_them() {
+        let wanted = Wanted {
+            paths: vec!["**/*.JPG".to_owned(), "**/a.txt".to_owned()],
+            apps: vec!["org.example.app".to_owned()],
+            photos: true,
+        };
+        for (domain, path, is) in [
+            ("CameraRollDomain", "Media/DCIM/1.JPG", true),
+            ("CameraRollDomain", "Media/DCIM/1.MOV", false),
+            ("AppDomain-org.example.app", "Documents/a.txt", true),
+            ("AppDomain-org.example.app", "Documents/b.txt", false),
+            ("HomeDomain", "Library/a.txt", false),
+        ] {
+            assert_eq!(wanted.wants(domain.as_bytes(), path.as_bytes()), is, "{domain} {path}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! Files on their way into the target.
 //!
 //! Invariant: a folder on the way is made here or is a real one: a link is never followed below the target. A file is written under a
-//! temporary name, checked, and put under its own only where nothing stands.
+//! temporary name, checked, and put under its own only where nothing stands. A target that takes nothing more ends the work: that is
+//! one error, not one for each file.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -49,7 +50,9 @@ pub(super) struct Writing<'a> {
     len: AtomicU64,
     there_count: AtomicU64,
     lost_count: AtomicU64,
-    is_full: AtomicBool,
+    is_over: AtomicBool,
+    /// Why nothing more can be written.
+    end: Mutex<Option<RestoreError>>,
 }
 
 impl<'a> Writing<'a> {
@@ -61,6 +64,12 @@ impl<'a> Writing<'a> {
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self, RestoreError> {
         fs::create_dir_all(root).map_err(|error| target_error(root, error))?;
+        // Said before the first of a hundred thousand files. A full drive may have all of them already.
+        if let Err(source) = tempfile::Builder::new().prefix(".russet-").tempfile_in(root)
+            && source.kind() != io::ErrorKind::StorageFull
+        {
+            return Err(RestoreError::ReadOnly { path: root.to_path_buf(), source });
+        }
         Ok(Self {
             repository,
             root,
@@ -71,7 +80,8 @@ impl<'a> Writing<'a> {
             len: AtomicU64::new(0),
             there_count: AtomicU64::new(0),
             lost_count: AtomicU64::new(0),
-            is_full: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            end: Mutex::default(),
         })
     }
 
@@ -95,7 +105,7 @@ impl<'a> Writing<'a> {
         let mut sorted: Vec<_> = jobs.into_iter().map(|job| (place(&job.content), job)).collect();
         sorted.sort_by_key(|(place, _)| *place);
         sorted.par_iter().for_each(|(_, job)| {
-            if (self.stop)() || self.is_full.load(Ordering::Relaxed) {
+            if (self.stop)() || self.is_over.load(Ordering::Relaxed) {
                 return;
             }
             self.take(job);
@@ -104,10 +114,21 @@ impl<'a> Writing<'a> {
         if (self.stop)() {
             return Err(RestoreError::Stopped);
         }
-        if self.is_full.load(Ordering::Relaxed) {
-            return Err(RestoreError::NoSpace { path: self.root.to_path_buf() });
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        end.take().map_or(Ok(()), Err)
+    }
+
+    /// Why a target that gave this error takes nothing more; none if that was about one file.
+    fn end_of(&self, error: CatError) -> Result<RestoreError, CatError> {
+        let path = self.root.to_path_buf();
+        match error {
+            CatError::Write(source) => match source.kind() {
+                io::ErrorKind::StorageFull => Ok(RestoreError::NoSpace { path }),
+                io::ErrorKind::ReadOnlyFilesystem => Ok(RestoreError::ReadOnly { path, source }),
+                _ => Err(CatError::Write(source)),
+            },
+            error => Err(error),
         }
-        Ok(())
     }
 
     fn take(&self, job: &Job) {
@@ -123,12 +144,14 @@ impl<'a> Writing<'a> {
                 let why = format!("{} is there already, and stays as it is", job.place.display());
                 self.lose(&job.entry, &why);
             }
-            Err(error) => {
-                if matches!(&error, CatError::Write(e) if e.kind() == io::ErrorKind::StorageFull) {
-                    self.is_full.store(true, Ordering::Relaxed);
+            Err(error) => match self.end_of(error) {
+                Ok(end) => {
+                    self.is_over.store(true, Ordering::Relaxed);
+                    let mut place = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+                    place.get_or_insert(end);
                 }
-                self.lose(&job.entry, &chain(&error));
-            }
+                Err(error) => self.lose(&job.entry, &chain(&error)),
+            },
         }
     }
 

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{Repository, RepositoryError};
 use crate::backend::BackendError;
 use crate::config::Purpose;
-use crate::copies::{self, Look};
+use crate::copies::{self, CopyProblem, Look};
 use crate::header::Kind;
 use crate::ids::{RecordId, WriterId};
 use crate::layout::{CopiesListed, Room, copy_names};
@@ -37,6 +37,26 @@ impl Repository {
             Some(OpenedSecret { id, content })
         };
         ids.into_iter().filter(|id| !forgotten.contains(id)).filter_map(read).collect()
+    }
+
+    /// Secrets of which no copy is good, on a drive that answers: nobody can read them again, unless another copy of the repository
+    /// has them. [`Self::forget_secret`] gives them up.
+    #[must_use]
+    pub fn lost_secrets(&self) -> Vec<RecordId> {
+        let forgotten = self.state().forgotten_secrets;
+        let ids: Vec<RecordId> = self.with_inventory(|i| i.ids(Room::Secrets).collect());
+        let is_lost = |id: &RecordId| {
+            let (backend, len_max) = (self.backend.as_ref(), record_len_max(Kind::Secret));
+            let found = copies::read(backend, Room::Secrets, *id, len_max, Look::First);
+            let is_away = |problem: &CopyProblem| {
+                matches!(problem, CopyProblem::Unreadable(BackendError::Disconnected { .. }))
+            };
+            match found.good {
+                Some(file) => self.open_record(Kind::Secret, &file).map(Zeroizing::new).is_err(),
+                None => !found.problems.iter().any(|(_, problem)| is_away(problem)),
+            }
+        };
+        ids.into_iter().filter(|id| !forgotten.contains(id)).filter(is_lost).collect()
     }
 
     /// Remembers a secret, durable when this returns.
@@ -142,6 +162,24 @@ mod tests {
         opened(&backend).mend().unwrap();
         assert!(names.iter().all(|name| backend.get(name, 1 << 20).is_err()));
         assert_eq!(remembered(&backend), [b"1"]);
+    }
+
+    #[test]
+    fn a_secret_without_a_good_copy_is_lost_and_can_be_given_up() {
+        let backend = made();
+        let repository = opened(&backend);
+        let (kept, id) =
+            (repository.put_secret(b"1").unwrap(), repository.put_secret(b"2").unwrap());
+        let names = copy_names(Room::Secrets, &id);
+        backend.put_new(&names[0], b"other bytes").unwrap();
+        backend.put_new(&names[1], b"").unwrap();
+        assert!(opened(&backend).lost_secrets().is_empty());
+        backend.delete(&names[2]).unwrap();
+        assert_eq!(opened(&backend).lost_secrets(), [id]);
+        opened(&backend).forget_secret(id, WRITER).unwrap();
+        assert!(names.iter().all(|name| backend.get(name, 1 << 20).is_err()));
+        assert!(opened(&backend).lost_secrets().is_empty());
+        assert_eq!(opened(&backend).secrets().first().unwrap().id, kept);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::aead::inout::InOutBuf;
-use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce, Tag, XChaCha20Poly1305, XNonce};
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroize;
 
 use super::{SealBroken, Secret, derive};
@@ -18,7 +18,7 @@ pub const TAG_LEN: usize = 16;
 /// Seals `plaintext` under XChaCha20-Poly1305; the tag stands at the end.
 #[must_use]
 pub fn seal_record(key: &Secret, nonce: &[u8; 24], aad: &[u8], plaintext: Vec<u8>) -> Vec<u8> {
-    let cipher = XChaCha20Poly1305::new(&Key::from(*key.bytes()));
+    let cipher = XChaCha20Poly1305::new(key.bytes().into());
     let mut out = plaintext;
     let tag = cipher.encrypt_inout_detached(&XNonce::from(*nonce), aad, out.as_mut_slice().into());
     match tag {
@@ -42,7 +42,7 @@ pub fn open_record(
     aad: &[u8],
     sealed: &[u8],
 ) -> Result<Vec<u8>, SealBroken> {
-    let cipher = XChaCha20Poly1305::new(&Key::from(*key.bytes()));
+    let cipher = XChaCha20Poly1305::new(key.bytes().into());
     let (text, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(SealBroken)?;
     let mut out = text.to_vec();
     match cipher.decrypt_inout_detached(
@@ -84,8 +84,7 @@ impl BlobCipher {
     pub(crate) fn new(data_key: &Secret, material: &[&[u8]], pack_type: u8) -> Self {
         let mut parts: Vec<&[u8]> = vec![data_key.bytes()];
         parts.extend_from_slice(material);
-        let cipher =
-            |context: &str| ChaCha20Poly1305::new(&Key::from(*derive(context, &parts).bytes()));
+        let cipher = |context: &str| ChaCha20Poly1305::new(derive(context, &parts).bytes().into());
         Self {
             blobs: cipher("russet format 1 pack blobs"),
             directory: cipher("russet format 1 pack directory"),

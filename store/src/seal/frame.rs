@@ -5,7 +5,7 @@
 //! docs/format.md §15.
 
 use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce, Tag};
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
 use zeroize::Zeroize;
 
 use super::{SealBroken, TAG_LEN, derive};
@@ -18,7 +18,7 @@ impl FrameCipher {
     #[must_use]
     pub fn new(key: &[u8; 32], file: u32, salt: &[u8; 32]) -> Self {
         let key = derive("russet format 1 spool frames", &[key, &file.to_le_bytes(), salt]);
-        Self(ChaCha20Poly1305::new(&Key::from(*key.bytes())))
+        Self(ChaCha20Poly1305::new(key.bytes().into()))
     }
 
     /// Seals a frame; its tag stands at the end.

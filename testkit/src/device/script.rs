@@ -58,6 +58,8 @@ pub struct Script {
     pub missing_file: Option<String>,
     /// `domain-path` of a file whose row has the digest of something else.
     pub wrong_digest: Option<String>,
+    /// The keybag that is sent has the key of class 3 damaged, under which most files are.
+    pub damaged_keybag: bool,
     /// Files are uploaded to `/.b/1/` and moved from there.
     pub b_paths: bool,
     /// An organisation demands encrypted backups: others end with 207.
@@ -135,6 +137,7 @@ impl Default for Script {
             odd_frames: false,
             missing_file: None,
             wrong_digest: None,
+            damaged_keybag: false,
             b_paths: false,
             requires_encryption: false,
             connection: Connection::Usb,

@@ -11,8 +11,8 @@ use plist::{Dictionary, Uid, Value};
 use russet::capture::device::begin::begin;
 use russet::capture::device::give::{RestoreWish, give};
 use russet::capture::device::host::HostError;
+use russet::capture::device::open_files::Unlocked;
 use russet::capture::device::shown::Shown;
-use russet::capture::device::spool::SpoolPlace;
 use russet::capture::device::take::{TakeError, Wish, complete, take};
 use russet::capture::device::{Link, record};
 use russet::observe::Collecting;
@@ -29,6 +29,7 @@ use russet_testkit::Random;
 use russet_testkit::repository::{Seeded, create_quick, open_quick};
 
 use super::super::drive::{soak, tell_soak};
+use super::images::nowhere;
 use super::{Scene, TestPhone, id};
 
 const UDID: &str = "00008110-000A1B2C3D4E5F60";
@@ -289,8 +290,7 @@ fn converse(repository: &Repository, says: Says) -> bool {
     let observer = Collecting::default();
     let cuts = repository.config(Purpose::Write).unwrap().cut.clone();
     let cuts = Cuts::new(&cuts, repository.id_keys().cut_seed()).unwrap();
-    let place = SpoolPlace::beside(std::env::temp_dir());
-    let begun = begin(repository, &[], UDID, false, &place, &observer).unwrap();
+    let begun = begin(repository, &[], UDID, false, &nowhere(), &observer).unwrap();
     let mut link = Link::open(Phone(Cursor::new(says.bytes))).unwrap();
     let device = Device::default();
     let wish = Wish {
@@ -305,7 +305,7 @@ fn converse(repository: &Repository, says: Says) -> bool {
     let session = Session::begin(repository, None).unwrap();
     let done = run(&session, &cuts, |feeder| {
         let begun = take(&mut link, &wish, begun, &session, feeder, &observer)?;
-        complete(begun, &|_| Ok(None), &session, feeder, &observer, &|| false)?;
+        complete(begun, &|_| Ok(Unlocked::Kept(None)), &session, feeder, &observer, &|| false)?;
         Ok::<_, BackupError>(())
     });
     match done {

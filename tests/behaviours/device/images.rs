@@ -5,8 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use plist::Value;
@@ -22,7 +21,7 @@ use russet::pipeline::{Cuts, run};
 use russet::snapshot::ContentReader;
 use russet::snapshot::record::Device;
 use russet_store::ambient::Ambient;
-use russet_store::backend::{Backend, BackendError, Listing, MemoryBackend, Name};
+use russet_store::backend::{Backend, MemoryBackend};
 use russet_store::config::Purpose;
 use russet_store::repository::Repository;
 use russet_store::session::Session;
@@ -32,76 +31,11 @@ use russet_testkit::repository::{Seeded, create_quick, open_quick};
 use super::super::drive::{soak, tell_soak};
 use super::TestPhone;
 use super::cuts::calm;
+use super::photographed::{Image, Photographed};
 use super::truth::Truth;
 
-/// A drive that is photographed, as a power cut would leave it, before and after all that changes it.
-struct Photographed {
-    memory: MemoryBackend,
-    image_count: u64,
-    seed: AtomicU64,
-    images: Mutex<Vec<MemoryBackend>>,
-}
-
-impl Photographed {
-    fn photograph(&self) {
-        for _ in 0..self.image_count {
-            let image = self.memory.crash(self.seed.fetch_add(1, Ordering::Relaxed));
-            self.images.lock().unwrap().push(image);
-        }
-    }
-
-    fn around<T>(&self, change: impl FnOnce() -> T) -> T {
-        self.photograph();
-        let done = change();
-        self.photograph();
-        done
-    }
-}
-
-impl Backend for Photographed {
-    fn location(&self) -> String {
-        self.memory.location()
-    }
-
-    fn put_new(&self, name: &Name, bytes: &[u8]) -> Result<(), BackendError> {
-        self.around(|| self.memory.put_new(name, bytes))
-    }
-
-    fn get(&self, name: &Name, len_max: u64) -> Result<Vec<u8>, BackendError> {
-        self.memory.get(name, len_max)
-    }
-
-    fn get_range(&self, name: &Name, offset: u64, len: u32) -> Result<Vec<u8>, BackendError> {
-        self.memory.get_range(name, offset, len)
-    }
-
-    fn list(&self, dir: &str) -> Result<Listing, BackendError> {
-        self.memory.list(dir)
-    }
-
-    fn delete(&self, name: &Name) -> Result<(), BackendError> {
-        self.around(|| self.memory.delete(name))
-    }
-
-    fn barrier(&self) -> Result<(), BackendError> {
-        self.around(|| self.memory.barrier())
-    }
-
-    fn free_len(&self) -> Result<Option<u64>, BackendError> {
-        Ok(Some(1 << 40))
-    }
-
-    fn is_read_only(&self) -> Result<bool, BackendError> {
-        Ok(false)
-    }
-
-    fn sweep_temporaries(&self) -> Result<u64, BackendError> {
-        Ok(0)
-    }
-}
-
 /// Nothing waits for keys.
-fn nowhere() -> SpoolPlace {
+pub(super) fn nowhere() -> SpoolPlace {
     SpoolPlace::beside("/nowhere".into())
 }
 
@@ -172,7 +106,7 @@ fn look(image: MemoryBackend, ambient: &Arc<dyn Ambient>, truth: &Truth) -> Opti
 
 /// What a phone has done before it tells that state has been done in the tree.
 #[track_caller]
-fn assert_no_newer(state: &str, paths: &BTreeSet<String>, truth: &Truth) {
+pub(super) fn assert_no_newer(state: &str, paths: &BTreeSet<String>, truth: &Truth) {
     let manifests = ["Manifest.plist", "Manifest.db"].map(str::to_owned);
     let ids = truth.files.keys().map(|(domain, path)| file_id(domain, path));
     let wanted = ids.map(|id| format!("{}/{id}", &id[..2])).chain(manifests);
@@ -194,20 +128,16 @@ fn a_power_cut_leaves_one_checkpoint_whose_status_is_no_newer_than_its_tree() {
     let phone = TestPhone::paired();
     let truth = phone.truth();
     let ambient: Arc<dyn Ambient> = Arc::new(Seeded::new(31));
-    let drive = Arc::new(Photographed {
-        memory: MemoryBackend::new(),
-        image_count: if soak() { 16 } else { 2 },
-        seed: AtomicU64::new(1),
-        images: Mutex::default(),
-    });
+    let drive = Photographed::new(1, if soak() { 16 } else { 2 });
     let backend: Arc<dyn Backend> = drive.clone();
     create_quick(&backend, ambient.as_ref(), Vec::new()).unwrap();
     let repository = open_quick(&backend, &ambient, Purpose::Write).unwrap();
-    drive.images.lock().unwrap().clear();
+    drive.begin();
     take_from(&repository, &phone.serve(calm())).unwrap();
-    let images = std::mem::take(&mut *drive.images.lock().unwrap());
+    let images = drive.take_images();
     let count = images.len();
-    let states: BTreeSet<_> = images.into_iter().map(|i| look(i, &ambient, &truth)).collect();
+    let look = |image: Image| look(image.repository, &ambient, &truth);
+    let states: BTreeSet<_> = images.into_iter().map(look).collect();
     let wanted = [None, Some("finished"), Some("moving"), Some("removing"), Some("uploading")];
     assert_eq!(states, wanted.map(|state| state.map(str::to_owned)).into());
     tell_soak(&format!("device: {count} images of a power cut in a whole backup"));

@@ -14,6 +14,7 @@ mod middle;
 mod network;
 mod opened;
 mod pairing;
+mod photographed;
 mod saying;
 mod several;
 mod symptoms;

@@ -10,7 +10,7 @@ mod spooled;
 pub(super) use spooled::Restored;
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use russet_store::ids::DraftId;
@@ -253,7 +253,7 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         let Some(id) = self.options.id else { return Ok(()) };
         let repository = self.session.repository();
         self.options.record.saved = self.now();
-        let content = Zeroizing::new(serde_json::to_vec(&self.options.record)?);
+        let content = json(&self.options.record)?;
         repository.put_checkpoint(id, &content)?;
         (self.unsaved_len, self.unsaved_count) = (0, 0);
         (self.saved, self.status_came) = (Instant::now(), false);
@@ -317,5 +317,28 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
 impl From<PackError> for HostError {
     fn from(error: PackError) -> Self {
         Self::Draft(error.into())
+    }
+}
+
+/// The JSON of a record, which holds the key of its spool, in the room that it needs: what grows leaves copies behind.
+fn json(record: &DraftRecord) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+    let mut counted = Counted(0);
+    serde_json::to_writer(&mut counted, record)?;
+    let mut json = Zeroizing::new(Vec::with_capacity(counted.0));
+    serde_json::to_writer(&mut *json, record)?;
+    Ok(json)
+}
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

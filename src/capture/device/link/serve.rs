@@ -64,7 +64,7 @@ impl<S: Read + Write> Link<S> {
     pub fn request(&mut self, name: &str, mut arguments: Dictionary) -> Result<(), LinkError> {
         arguments.insert("MessageName".to_owned(), name.into());
         let message = vec![PROCESS.into(), arguments.into()];
-        self.wire.send(message).map_err(|error| error.during(Doing::Requesting))
+        self.wire.send_secret(message).map_err(|error| error.during(Doing::Requesting))
     }
 
     /// Does what the phone says, until it responds or hangs up.

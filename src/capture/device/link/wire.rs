@@ -10,6 +10,8 @@ use plist::Value;
 use std::error::Error;
 use std::io::{self, BufReader, Read, Write};
 
+use zeroize::Zeroize as _;
+
 /// Longest message taken from a phone. Its batches of 128 moves have some 20 KB; a restore that asked for 100,000 files at once
 /// would have 7 MB.
 const MESSAGE_LEN_MAX: u32 = 16 << 20;
@@ -133,9 +135,24 @@ impl<S: Read + Write> Wire<S> {
 
     /// Sends a message, after whatever was gathered before.
     pub(super) fn send(&mut self, message: Vec<Value>) -> Result<(), WireError> {
+        self.send_value(&Value::Array(message))
+    }
+
+    /// Sends a message that may hold a password, and wipes it here.
+    pub(super) fn send_secret(&mut self, message: Vec<Value>) -> Result<(), WireError> {
+        let mut message = Value::Array(message);
+        // What grows leaves copies behind.
+        self.outbox.reserve(SECRET_LEN);
+        let sent = self.send_value(&message);
+        self.outbox.zeroize();
+        wipe(&mut message);
+        sent
+    }
+
+    fn send_value(&mut self, message: &Value) -> Result<(), WireError> {
         let start = self.outbox.len();
         self.outbox.extend_from_slice(&[0; 4]);
-        Value::Array(message)
+        message
             .to_writer_binary(&mut self.outbox)
             .map_err(|error| WireError::Unsendable(Box::new(error)))?;
         let len = u32::try_from(self.outbox.len().saturating_sub(start).saturating_sub(4))
@@ -244,4 +261,16 @@ pub(super) fn read_bytes(source: &mut impl Read, len: u32) -> io::Result<Vec<u8>
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(bytes)
+}
+/// More than a request with two passwords takes.
+const SECRET_LEN: usize = 64 << 10;
+
+/// Overwrites every text in a message.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Dictionary(members) => members.iter_mut().for_each(|(_, member)| wipe(member)),
+        _ => {}
+    }
 }

@@ -146,7 +146,11 @@ impl Backup<'_, '_> {
             _ => None,
         };
         let apps = disk::apps(self.phone)?;
-        let manifest = plists::binary(&self.phone.device.manifest(self.date(), &apps, wrapped))?;
+        let mut manifest =
+            plists::binary(&self.phone.device.manifest(self.date(), &apps, wrapped))?;
+        if self.phone.script.damaged_keybag {
+            damage_keybag(&mut manifest);
+        }
         let content = Content::Database(database.finish()?);
         let len = content.len()?;
         self.host.progress = 92.0;
@@ -325,4 +329,13 @@ fn digest_of(item: &Item, key: Option<Key>) -> Result<[u8; 20], DeviceError> {
 #[expect(clippy::cast_precision_loss, reason = "a rough share for a progress bar")]
 fn share(done: usize, all: usize) -> f64 {
     done as f64 / all.max(1) as f64
+}
+
+/// Changes a bit of the key of class 3, the ninth in every keybag.
+fn damage_keybag(manifest: &mut [u8]) {
+    let keys = manifest.windows(4).enumerate().filter(|(_, tag)| *tag == b"WPKY");
+    let place = keys.map(|(at, _)| at + 20).nth(8);
+    if let Some(byte) = place.and_then(|at| manifest.get_mut(at)) {
+        *byte ^= 1;
+    }
 }

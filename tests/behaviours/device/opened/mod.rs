@@ -5,6 +5,7 @@
 
 mod away;
 mod crash;
+mod images;
 mod password;
 mod reopen;
 #[cfg(target_os = "linux")]

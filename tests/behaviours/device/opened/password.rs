@@ -217,3 +217,18 @@ fn neither_password_nor_keys_nor_what_was_opened_stand_beside_the_seal() {
         assert!(!found, "{}", path.display());
     }
 }
+
+#[test]
+fn a_phone_whose_keybag_is_damaged_is_kept_and_told() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let script = Script { damaged_keybag: true, ..Script::default() };
+    let ran = scene.backup(&phone, script, &[]).code(3);
+    for word in ["Manifest.plist", "the keys of class 3 do not open"] {
+        assert!(ran.stdout.contains(word), "{}", ran.stdout);
+    }
+    assert_nothing_left(&scene);
+    let verified = scene.repository.run(&["verify"]).code(3);
+    assert!(verified.stdout.contains("keys in its Manifest.plist are damaged"));
+    // A whole one takes its place.
+    assert_all_opened(&scene.backup_well(&phone));
+}
