@@ -1,7 +1,7 @@
 //! From a backup that its phone has finished to a snapshot, without the phone: opened, arranged, committed.
 //!
-//! Invariant: until the snapshot is there the draft and its spool stay, whatever ends a run; then the draft goes, and after it the
-//! spool. Whoever comes next does what was left undone.
+//! Invariant: until the snapshot is there the draft and its spool stay, whatever ends a run; then the spool goes, and after it the
+//! draft, which alone tells whose it is. Whoever comes next does what was left undone.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::capture::device::host::HostError;
 use crate::capture::device::record::{self as draft, DraftRecord, Received};
 use crate::capture::device::spool::{Fate, Spool, SpoolRecord, leftovers};
 use crate::capture::device::take::{TakeError, Taken, complete};
-use crate::observe::Observer;
+use crate::observe::{Observer, size};
 use crate::ops::commit::commit;
 use crate::ops::open::Opened;
 use crate::ops::phone_keys::{PhoneKeys, Unopened};
@@ -148,7 +148,8 @@ fn clean(repository: &Repository, keys: &PhoneKeys<'_>, observer: &dyn Observer)
                 "{folder}, which an earlier backup left behind, could not be removed: {error}"
             ),
             Fate::Stays { len } => format!(
-                "{folder} holds {len} bytes that an iPhone once sent, and no unfinished backup here names it: another copy of this repository may need it; if there is none, it can be deleted by hand"
+                "{folder} holds {} that an iPhone once sent, and no unfinished backup here names it: another copy of this repository may need it; if there is none, it can be deleted by hand",
+                size(len)
             ),
         });
     }
@@ -234,12 +235,15 @@ impl Run<'_> {
             // Both have it from the same checkpoint, whatever a clock said since.
             of_phone && Some(s.id) != base && Some(s.record.captured) == at
         });
+        let place = &self.keys.spool;
         if is_made {
+            if let Some(spool) = &mut record.spool {
+                let _wanted_no_more = spool.seek(place, std::iter::empty);
+            }
             self.give_up(id, record.spool.as_ref(), observer);
             return Ok(None);
         }
         let ambient = Arc::clone(self.repository.ambient());
-        let place = &self.keys.spool;
         let draft = draft::load(self.repository, &mut record, place).map_err(TakeError::from)?;
         let spool = match record.spool.take() {
             Some(record) => {
