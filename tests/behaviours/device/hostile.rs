@@ -19,7 +19,7 @@ use russet::observe::Collecting;
 use russet::ops::backup::BackupError;
 use russet::pipeline::{Cuts, run};
 use russet::snapshot::ContentReader;
-use russet::snapshot::record::Device;
+use russet::snapshot::record::{Device, Verdict};
 use russet_store::ambient::Ambient;
 use russet_store::backend::{Backend, MemoryBackend};
 use russet_store::config::Purpose;
@@ -260,19 +260,26 @@ impl Says {
     /// Ends as a good backup would, if what came before allows it, or otherwise.
     fn end(&mut self) {
         if self.random.chance(0.5) {
-            let nothing = Dictionary::new();
-            self.message(vec!["DLMessageUploadFiles".into(), nothing.into(), 1.0.into(), 1.into()]);
-            self.raw(b"/private/x");
-            let status_path = format!("{}/Status.plist", self.udid);
-            self.raw(status_path.as_bytes());
-            self.raw(&[b"\x0c".to_vec(), status("finished")].concat());
-            self.raw(b"\0");
-            self.bytes.extend([0; 4]);
+            self.upload("Status.plist", &status("finished"));
             self.response(0.into(), None);
         } else {
             let code = self.value(2);
             self.response(code, None);
         }
+    }
+}
+
+impl Says {
+    /// A file, as a phone that means well sends it.
+    fn upload(&mut self, name: &str, content: &[u8]) {
+        let nothing = Dictionary::new();
+        self.message(vec!["DLMessageUploadFiles".into(), nothing.into(), 1.0.into(), 1.into()]);
+        self.raw(b"/private/x");
+        let path = format!("{}/{name}", self.udid);
+        self.raw(path.as_bytes());
+        self.raw(&[b"\x0c", content].concat());
+        self.raw(b"\0");
+        self.bytes.extend([0; 4]);
     }
 }
 
@@ -285,8 +292,8 @@ fn status(state: &str) -> Vec<u8> {
     bytes
 }
 
-/// One backup of such a phone, up to a tree. Whether it came that far.
-fn converse(repository: &Repository, says: Says) -> bool {
+/// One backup of such a phone, up to a tree. What that is, if it came so far.
+fn converse(repository: &Repository, says: Says) -> Option<Verdict> {
     let observer = Collecting::default();
     let cuts = repository.config(Purpose::Write).unwrap().cut.clone();
     let cuts = Cuts::new(&cuts, repository.id_keys().cut_seed()).unwrap();
@@ -305,15 +312,16 @@ fn converse(repository: &Repository, says: Says) -> bool {
     let session = Session::begin(repository, None).unwrap();
     let done = run(&session, &cuts, |feeder| {
         let begun = take(&mut link, &wish, begun, &session, feeder, &observer)?;
-        complete(begun, &|_| Ok(Unlocked::Kept(None)), &session, feeder, &observer, &|| false)?;
-        Ok::<_, BackupError>(())
+        let unlock = |_: &[u8]| Ok(Unlocked::Kept(None));
+        let taken = complete(begun, &unlock, &session, feeder, &observer, &|| false)?;
+        Ok::<_, BackupError>(taken.verdict)
     });
     match done {
-        Ok(()) => true,
+        Ok(verdict) => Some(verdict),
         // Such as a file below a file: that a phone sent it is found out too late to go on.
-        Err(BackupError::Take(TakeError::Host(HostError::Draft(_)))) => false,
+        Err(BackupError::Take(TakeError::Host(HostError::Draft(_)))) => None,
         Err(BackupError::Take(TakeError::Host(error))) => panic!("a failure of ours: {error}"),
-        Err(_) => false,
+        Err(_) => None,
     }
 }
 
@@ -350,7 +358,7 @@ fn a_phone_may_say_anything_in_any_place_of_any_message() {
         for number in 0..conversations {
             let says = Says::all(UDID, Random::of_parts(&[77, seed, number]));
             len += says.bytes.len();
-            done_count += u64::from(converse(&repository, says));
+            done_count += u64::from(converse(&repository, says).is_some());
             look(&repository);
         }
     }
@@ -359,6 +367,24 @@ fn a_phone_may_say_anything_in_any_place_of_any_message() {
     tell_soak(&format!(
         "device: {count} phones that mean ill said {len} bytes, {done_count} trees"
     ));
+}
+
+#[test]
+fn an_encrypted_backup_without_the_list_of_its_files_is_incomplete() {
+    let ambient: Arc<dyn Ambient> = Arc::new(Seeded::new(1));
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
+    create_quick(&backend, ambient.as_ref(), Vec::new()).unwrap();
+    let repository = open_quick(&backend, &ambient, Purpose::Write).unwrap();
+    let lists = Value::from(Dictionary::from_iter([("IsEncrypted", Value::from(true))]));
+    let mut manifest = Vec::new();
+    lists.to_writer_binary(&mut manifest).unwrap();
+    let random = Random::new(1);
+    let mut says = Says { udid: UDID.to_owned(), random, bytes: Vec::new() };
+    says.greeting();
+    says.upload("Manifest.plist", &manifest);
+    says.upload("Status.plist", &status("finished"));
+    says.response(0.into(), None);
+    assert_eq!(converse(&repository, says), Some(Verdict::Incomplete));
 }
 
 #[test]
