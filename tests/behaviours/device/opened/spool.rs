@@ -165,7 +165,7 @@ fn a_torn_tail_is_cut_and_told_and_the_backup_goes_on() {
     fs::write(&last, bytes).unwrap();
     fs::write(last.with_file_name("00000099"), "torn").unwrap();
     let ran = scene.backup(&phone, Script::default(), &[SEGMENT_LEN]).code(0);
-    assert!(ran.stdout.contains("70004 bytes that were not yet safe"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("70.0 kB that were not yet safe"), "{}", ran.stdout);
     let summary = ran.summary();
     assert_eq!(summary["resumed"], true);
     assert_all_opened(&summary);
