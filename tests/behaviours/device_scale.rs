@@ -295,6 +295,5 @@ fn a_week_without_changes_adds_next_to_nothing_beside_manifest_db() {
     if soak() {
         assert!(first.resident_len_max <= 600_000_000, "{first:?}");
         assert!(rested.resident_len_max <= 600_000_000, "{rested:?}");
-        assert!(rested.cpu_secs <= 120.0, "{rested:?}");
     }
 }
