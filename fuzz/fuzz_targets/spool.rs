@@ -21,11 +21,11 @@ fuzz_target!(|data: &[u8]| {
     // Small numbers meet what is there, large ones what a hostile draft says.
     let (segment_len, end) = ((next() % 4 + 1) << 16, (next() % 5) << 16);
     let key = SpoolKey::new([1; 32]);
-    let record = SpoolRecord { folder, key, segment_len, end };
+    let record = SpoolRecord { folder, beside: None, key, segment_len, end };
     let (at, len) = (next(), next());
     let _ = record.holds([(at, len), (at % (1 << 18), len % (1 << 18))].into_iter());
     let Ok((mut spool, _)) =
-        Spool::resume(record, &SpoolPlace::beside("/nowhere".into()), Arc::new(System))
+        Spool::resume(record, &SpoolPlace::beside(std::path::Path::new("/nowhere/r")), Arc::new(System))
     else {
         return;
     };

@@ -134,11 +134,14 @@ impl StoredRow {
 
 impl Row {
     /// Whether no phone can have written it: a value is odd, or the file is not named by the hash of its domain and path. Damage
-    /// to a list shows here first, for nothing else in it is checked by anything.
+    /// to a list shows here first, for nothing else in it is checked by anything. Of what is no file, path and blob may be missing.
     #[must_use]
     pub fn contradicts_itself(&self) -> bool {
         let named = FileId::of(&self.domain, &self.relative_path);
-        !self.oddities.is_empty() || self.file_id != RowFileId::Id(named)
+        let matters = |odd: &Oddity| {
+            self.flags == 1 || !matches!(odd.column, Column::RelativePath | Column::File)
+        };
+        self.oddities.iter().any(matters) || self.file_id != RowFileId::Id(named)
     }
 
     pub(super) fn of(stored: StoredRow) -> Self {

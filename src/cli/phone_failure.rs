@@ -6,6 +6,7 @@ use super::failure::{Failure, code};
 use super::stop;
 use crate::capture::device::connect::ConnectError;
 use crate::capture::device::host::HostError;
+use crate::capture::device::record::DraftLoadError;
 use crate::capture::device::reopen::ReopenError as TreeError;
 use crate::capture::device::spool::SpoolError;
 use crate::capture::device::take::{Locked, TakeError, Unreadable};
@@ -136,10 +137,24 @@ fn code_of(locked: &Locked) -> u8 {
     }
 }
 
+/// What an interrupted backup left, and cannot be read now.
+pub(super) fn of_draft(error: &DraftLoadError) -> Failure {
+    match error {
+        DraftLoadError::Spool(error) => of_spool(error),
+        error => Failure::of(code::FAILED, error).next(
+            "nothing that is kept was touched; is the drive sound and connected? Run the same command again; `russet backup --restart` gives up what was interrupted",
+        ),
+    }
+}
+
 fn of_spool(error: &SpoolError) -> Failure {
-    let exit = if error.is_full() { code::NO_SPACE } else { code::FAILED };
+    let exit = match error {
+        error if error.is_full() => code::NO_SPACE,
+        error if error.is_absent() => code::NO_DRIVE,
+        _ => code::FAILED,
+    };
     Failure::of(exit, error).next(
-        "nothing already saved is affected; is the drive of the spool connected and writable? What waits there is kept for the next run; `russet backup --restart` gives it up and asks the iPhone again. if its folder was moved, `--spool DIR` names the one it lies in now",
+        "nothing already saved is affected; is the drive of the spool connected and writable? What waits there is kept for the next run; `russet backup --restart` gives it up and asks the iPhone again. If its folder was moved, `--spool DIR` names the one it lies in now",
     )
 }
 
@@ -154,8 +169,9 @@ impl From<TakeError> for Failure {
             .next("free some space on it (`russet forget`, then `russet prune`), and run the same command: it goes on where it stopped"),
             TakeError::Locked(ref why) => Self::of(code_of(why), &error).next(WAITS),
             TakeError::Host(HostError::Spool(ref error)) => of_spool(error),
-            TakeError::Host(HostError::ListLost(_)) => Self::of(code::FAILED, &error).next(
-                "nothing already saved is affected; is the drive of the spool sound? `russet backup` asks the iPhone for everything since the last snapshot again",
+            TakeError::Draft(ref error) => of_draft(error),
+            TakeError::Host(HostError::ListLost(_)) => Self::of(code::INCOMPLETE, &error).next(
+                "what waited is given up: without that list it is no backup. No snapshot is affected; is the drive of the spool sound? `russet backup` asks the iPhone for everything since the last snapshot again",
             ),
             TakeError::Host(error) | TakeError::Finish(FinishError::Host(error)) => error.into(),
             TakeError::Finish(FinishError::Build(BuildError::Session(error))) => error.into(),

@@ -5,6 +5,7 @@
 use std::error::Error;
 
 use super::failure::{Failure, code};
+use super::phone_failure::of_draft;
 use crate::capture::device::LinkError;
 use crate::capture::device::give::GiveError;
 use crate::capture::device::shown::ShowError;
@@ -158,6 +159,7 @@ impl From<PhonePasswordError> for Failure {
                 Self::of(code::PHONE_PASSWORD, &error).next(super::phone_failure::WAITS)
             }
             PhonePasswordError::Connect(error) => error.into(),
+            PhonePasswordError::Draft(error) => of_draft(&error),
             PhonePasswordError::Change(error) => of_change(error),
             PhonePasswordError::NotInForce => Self::of(code::FAILED, &error).next(
                 "`russet phone-password status` asks again; restart the iPhone if it stays so",

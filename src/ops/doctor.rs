@@ -4,7 +4,7 @@
 //! so and does not keep the others from being made. Names and numbers of phones stand in fields of their own, so that a report
 //! can go without them.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -304,15 +304,14 @@ fn free_len(location: &Path) -> Result<Option<u64>, russet_store::backend::Backe
 
 /// What every pack is written with.
 fn probe(location: &Path) -> std::io::Result<()> {
-    let (before, after) = (location.join(".russet-probe~1"), location.join(".russet-probe~2"));
-    let written = File::create(&before).and_then(|mut file| {
-        file.write_all(&[0x5a; 4096])?;
-        file.sync_all()
-    });
-    let renamed = written.and_then(|()| fs::rename(&before, &after));
-    let _ = fs::remove_file(&before);
-    let removed = fs::remove_file(&after);
-    renamed.and(removed)
+    // Under a name that nobody could lay a link at beforehand.
+    let mut file = tempfile::Builder::new().prefix(".russet-probe~").tempfile_in(location)?;
+    file.write_all(&[0x5a; 4096])?;
+    file.as_file().sync_all()?;
+    let mut after = file.path().as_os_str().to_owned();
+    after.push("~");
+    file.persist_noclobber(&after)?;
+    fs::remove_file(after)
 }
 
 /// That it was not looked at, and why.

@@ -198,16 +198,16 @@ pub fn draft_count(repository: &Repository) -> u64 {
     (drafts.len() + lost.len()) as u64
 }
 
-/// Gives up every interrupted backup, understood or not, and says how many there were. `beside` is the folder that the repository
+/// Gives up every interrupted backup, understood or not, and says how many there were. `location` is the repository's
 /// lies in.
 ///
 /// # Errors
 /// One could not be removed.
-pub fn drop_drafts(repository: &Repository, beside: PathBuf) -> Result<u64, ForgetError> {
+pub fn drop_drafts(repository: &Repository, location: PathBuf) -> Result<u64, ForgetError> {
     repository.config(Purpose::Write)?;
     let (drafts, lost) = repository.drafts();
     let all: Vec<_> = drafts.into_iter().map(|draft| draft.draft).chain(lost).collect();
-    let ((known, _), place) = (draft::all(repository), SpoolPlace::beside(beside));
+    let ((known, _), place) = (draft::all(repository), SpoolPlace::beside(&location));
     for id in &all {
         match known.iter().find(|found| found.id == *id) {
             Some(found) => draft::remove(repository, *id, &found.record, &place)?,

@@ -3,7 +3,7 @@
 //! Invariant: passwords live here alone while a command runs, and are wiped with it. Nobody is asked but through `ask`, which
 //! answers nothing where there is no terminal.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Mutex, Once, PoisonError};
 
 use russet_store::repository::Repository;
@@ -73,9 +73,9 @@ impl<'a> PhoneKeys<'a> {
         passwords: Passwords,
         ask: &'a Ask<'a>,
         unopened: Unopened,
-        beside: PathBuf,
+        repository: &Path,
     ) -> Self {
-        let (passwords, spool) = (Mutex::new(passwords), SpoolPlace::beside(beside));
+        let (passwords, spool) = (Mutex::new(passwords), SpoolPlace::beside(repository));
         Self { passwords, ask, unopened, spool, remembers: true, cleaned: Once::new() }
     }
 

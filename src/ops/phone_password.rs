@@ -18,13 +18,13 @@ use super::remembered;
 use super::rows::draft_manifest;
 use crate::apple::{LockedKeys, Passwords, PhonePassword};
 use crate::capture::device::Link;
-use crate::capture::device::begin::begin;
+use crate::capture::device::begin::{BeginError, begin};
 use crate::capture::device::change_password::change_password;
 pub use crate::capture::device::change_password::{Change, ChangeError};
 use crate::capture::device::connect::{ConnectError, Phone, Values, same_udid};
 use crate::capture::device::host::HostError;
 use crate::capture::device::link::LinkError;
-use crate::capture::device::record as draft;
+use crate::capture::device::record::{self as draft, DraftLoadError};
 use crate::capture::device::spool::SpoolPlace;
 use crate::observe::Observer;
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
@@ -55,6 +55,9 @@ pub enum PhonePasswordError {
     /// Its last backup is not opened yet: its keybag must stay what it was.
     #[error("a backup of this iPhone waits for its iPhone backup password")]
     Waits,
+    /// What an interrupted backup left cannot be read now.
+    #[error("the backup that was interrupted cannot be gone on with now")]
+    Draft(#[source] DraftLoadError),
     /// Storing what the phone wrote.
     #[error(transparent)]
     Ingest(#[from] IngestError),
@@ -67,6 +70,16 @@ pub enum PhonePasswordError {
     /// The repository's parameters.
     #[error("the repository's parameters for cutting files cannot be used")]
     Cuts(#[from] SizesError),
+}
+
+impl From<BeginError> for PhonePasswordError {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Waits => Self::Waits,
+            BeginError::Draft(error) => Self::Draft(error),
+            BeginError::Repository(error) => Self::Repository(error),
+        }
+    }
 }
 
 impl From<LinkError> for PhonePasswordError {
@@ -105,7 +118,7 @@ pub struct Changed {
 }
 
 /// Has the phone change its backup password. With `remembers` the new one is kept, if the phone showed the keybag that it opens.
-/// `beside` is the folder that the repository lies in.
+/// `location` is the repository's folder.
 ///
 /// # Errors
 /// See [`PhonePasswordError`].
@@ -114,7 +127,7 @@ pub fn change(
     phone: &mut Phone,
     change: Change<'_>,
     remembers: bool,
-    beside: PathBuf,
+    location: PathBuf,
     observer: &dyn Observer,
 ) -> Result<Changed, PhonePasswordError> {
     let config = opened.repository.config(Purpose::Write)?.clone();
@@ -125,10 +138,8 @@ pub fn change(
     let udid = values.udid.unwrap_or_else(|| phone.attached().udid.clone());
     let repository = &opened.repository;
     let (snapshots, _) = record::all(repository);
-    let begun = begin(repository, &snapshots, &udid, false, &SpoolPlace::beside(beside), observer)?;
-    if begun.record.received.is_some() {
-        return Err(PhonePasswordError::Waits);
-    }
+    let begun =
+        begin(repository, &snapshots, &udid, false, &SpoolPlace::beside(&location), observer)?;
     let mut link = Link::open(phone.start_service(SERVICE, true)?)?;
     let session = Session::begin(repository, None)?;
     let begun = RefCell::new(Some(begun));

@@ -3,7 +3,7 @@
 //! Invariant: what can be known to be in the way is found before anything of the phone changes, and is told. Nothing is written to
 //! the repository; the safety snapshot before is a backup like any other.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use russet_store::repository::{Repository, RepositoryError};
@@ -223,13 +223,13 @@ fn missing(repository: &Repository, snapshot: &Snapshot) -> Result<(usize, Vec<S
 pub fn safety_backup(
     opened: &mut Opened,
     job: Job<'_>,
-    beside: PathBuf,
+    location: &Path,
     observer: &dyn Observer,
 ) -> Result<BackedUp, SafetyError> {
     let options = BackupOptions { tags: vec![SAFETY_TAG.to_owned()], ..BackupOptions::default() };
     // A safety snapshot is never refused for want of a password: as the phone encrypted it, it restores as well.
     let nobody = |_: Asked<'_>| Answer::Nobody;
-    let keys = PhoneKeys::new(Passwords::default(), &nobody, Unopened::Store, beside);
+    let keys = PhoneKeys::new(Passwords::default(), &nobody, Unopened::Store, location);
     let mut made = backup(opened, vec![job], &options, &keys, observer, &|| false)?;
     match made.pop() {
         Some(Ok(made)) if made.snapshot.is_good() => Ok(made),

@@ -1,7 +1,8 @@
 //! Where a capture begins: an interrupted draft that is gone on with, or a new one over the best base.
 //!
 //! Invariant: a base is whole: its listing was read and every blob of it stands in a listed pack, else the phone is asked for
-//! everything. What a phone sent is never thrown away while it can still be gone on with.
+//! everything. What a phone sent is never thrown away while it can still be gone on with: not for an error that may pass, and no
+//! clock decides. What the phone has finished goes only by a person's word.
 
 use russet_store::ids::DraftId;
 use russet_store::repository::{Repository, RepositoryError};
@@ -9,7 +10,7 @@ use russet_store::repository::{Repository, RepositoryError};
 use super::connect::same_udid;
 use super::draft::{Draft, DraftTree};
 use super::host::STATUS;
-use super::record::{self, Base, DraftRecord};
+use super::record::{self, Base, DraftLoadError, DraftRecord, Found};
 use super::spool::{Spool, SpoolPlace};
 use crate::observe::Observer;
 use crate::snapshot::Snapshot;
@@ -30,12 +31,28 @@ pub struct Begun {
     pub is_resumed: bool,
     /// Where what comes waits for its keys: none before somebody makes it.
     pub spool: Option<Spool>,
+    /// What a person gave up for it: to be removed once this one begins.
+    pub given_up: Vec<Found>,
+}
+
+/// Why no capture can begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// An earlier backup of the phone is here, and is no snapshot yet.
+    #[error("an earlier backup of this iPhone waits")]
+    Waits,
+    /// What an earlier run left cannot be read now, and may be whole.
+    #[error("the backup that was interrupted cannot be gone on with now")]
+    Draft(#[source] DraftLoadError),
+    /// The repository cannot be written to.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
 }
 
 /// Finds the draft to go on with, or begins one. Drafts that are of no more use are removed.
 ///
 /// # Errors
-/// The repository cannot be written to.
+/// See [`BeginError`]; whatever waits stays.
 pub fn begin(
     repository: &Repository,
     snapshots: &[Snapshot],
@@ -43,41 +60,44 @@ pub fn begin(
     restart: bool,
     place: &SpoolPlace,
     observer: &dyn Observer,
-) -> Result<Begun, RepositoryError> {
+) -> Result<Begun, BeginError> {
     let of_phone: Vec<&Snapshot> =
         snapshots.iter().filter(|s| same_udid(&s.record.udid, udid)).collect();
-    let newest_capture =
-        of_phone.iter().filter(|s| s.record.kind != "folder").max_by_key(|s| s.record.captured);
+    let best = best_base(&of_phone);
     let (drafts, odd_count) = record::all(repository);
     if odd_count > 0 {
         observer.remark(&format!(
             "{odd_count} interrupted backups cannot be read; `russet prune --drop-drafts` gives them up"
         ));
     }
-    let mut resumed = None;
+    let (mut resumed, mut given_up) = (None, Vec::new());
     for mut found in drafts.into_iter().filter(|d| same_udid(&d.record.udid, udid)) {
-        // What a draft was begun over cannot have come after it, though both may be of the same second.
-        let over = found.record.base.as_ref().map(|base| base.snapshot);
-        let stale = newest_capture
-            .is_some_and(|s| Some(s.id) != over && s.record.captured >= found.record.saved);
-        let failed = found.record.failure_count >= FAILURE_COUNT_MAX;
-        if restart || stale || failed || resumed.is_some() {
-            if failed && !restart {
-                observer.remark(&format!(
-                    "the phone ended with an error {} times on what it had sent so far: it is asked for everything since the last snapshot again",
-                    found.record.failure_count
-                ));
+        if restart {
+            given_up.push(found);
+            continue;
+        }
+        if found.record.received.is_some() {
+            if is_made(&found.record, snapshots) {
+                // One that stays, for its spool cannot be removed now, is in nobody's way.
+                let _later = record::remove(repository, found.id, &found.record, place);
+                continue;
             }
+            return Err(BeginError::Waits);
+        }
+        if let Some(why) = no_use(&found.record, best, &of_phone, resumed.is_some()) {
+            observer.remark(&why);
             record::remove(repository, found.id, &found.record, place)?;
             continue;
         }
         match record::load(repository, &mut found.record, place) {
             Ok(draft) => {
-                let (id, record) = (found.id, found.record);
+                let Found { id, record } = found;
                 // One that only a change of the password left is a base, not an interrupted backup.
                 let is_resumed = record.received_len > 0;
-                resumed = Some(Begun { id, record, draft, is_resumed, spool: None });
+                let given_up = Vec::new();
+                resumed = Some(Begun { id, record, draft, is_resumed, spool: None, given_up });
             }
+            Err(error) if error.is_passing() => return Err(BeginError::Draft(error)),
             Err(error) => {
                 observer.remark(&format!(
                     "an interrupted backup cannot be gone on with and is begun anew: {error}"
@@ -88,8 +108,57 @@ pub fn begin(
     }
     match resumed {
         Some(begun) => Ok(begun),
-        None => fresh(repository, &of_phone, udid, observer),
+        None => Ok(Begun { given_up, ..fresh(repository, &of_phone, udid, observer)? }),
     }
+}
+
+/// Why nothing is to be gone on with in an interrupted draft; none if something is.
+fn no_use(
+    record: &DraftRecord,
+    best: Option<&Snapshot>,
+    of_phone: &[&Snapshot],
+    has_other: bool,
+) -> Option<String> {
+    if record.failure_count >= FAILURE_COUNT_MAX {
+        return Some(format!(
+            "the phone ended with an error {} times on what it had sent so far: it is asked for everything since the last snapshot again",
+            record.failure_count
+        ));
+    }
+    let is_late = has_other || best.is_some_and(|best| is_overtaken(record, best, of_phone));
+    is_late.then(|| {
+        "an interrupted backup is given up, for a newer one of the phone was made since".to_owned()
+    })
+}
+
+/// Whether a snapshot was made after a draft was begun, by what each was made over.
+fn is_overtaken(record: &DraftRecord, best: &Snapshot, of_phone: &[&Snapshot]) -> bool {
+    let Some(over) = record.base.as_ref().map(|base| base.snapshot) else {
+        // Nothing was made over it that could tell.
+        return best.record.kind != "folder" && best.record.captured >= record.saved;
+    };
+    let mut at = Some(best);
+    // No longer than there are snapshots: a chain that bites its tail is somebody's joke.
+    for _ in 0..of_phone.len() {
+        let parent = at.and_then(|snapshot| snapshot.record.parent);
+        if parent == Some(over) {
+            return true;
+        }
+        at = parent.and_then(|parent| of_phone.iter().find(|s| s.id == parent).copied());
+    }
+    false
+}
+
+/// Whether the snapshot of a backup that its phone has finished is there already.
+#[must_use]
+pub fn is_made(record: &DraftRecord, snapshots: &[Snapshot]) -> bool {
+    let at = record.received.as_ref().map(|received| received.at);
+    let base = record.base.as_ref().map(|base| base.snapshot);
+    snapshots.iter().any(|s| {
+        let of_phone = same_udid(&s.record.udid, &record.udid) && s.record.kind != "folder";
+        // Both have it from the same checkpoint, whatever a clock said since.
+        of_phone && Some(s.id) != base && Some(s.record.captured) == at
+    })
 }
 
 fn fresh(
@@ -113,7 +182,14 @@ fn fresh(
     }
     let now = i64::try_from(repository.ambient().now_secs()).unwrap_or(i64::MAX);
     let record = DraftRecord::new(udid, base, now);
-    Ok(Begun { id: repository.new_draft()?, record, draft, is_resumed: false, spool: None })
+    Ok(Begun {
+        id: repository.new_draft()?,
+        record,
+        draft,
+        is_resumed: false,
+        spool: None,
+        given_up: Vec::new(),
+    })
 }
 
 /// The newest complete snapshot that was captured from the phone; only without one, the newest import.

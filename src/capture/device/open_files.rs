@@ -196,6 +196,8 @@ impl Work<'_, '_, '_, '_, '_, '_> {
                 continue;
             }
             match file_id_of(path).filter(|_| self.keys.are_open() && !has_key) {
+                // Nothing is there to be opened.
+                Some(_) if file.packed.is_empty() => {}
                 Some(id) if self.keys.knows(&id) => self.done.kept.no_key += 1,
                 Some(_) => self.done.kept.no_row += 1,
                 None => {}

@@ -127,6 +127,18 @@ pub enum DraftLoadError {
     Journal(#[from] JournalError),
 }
 
+impl DraftLoadError {
+    /// Whether it tells of a drive that does not read now, or is away: what it is about may be whole.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Spool(error) => matches!(error, SpoolError::Io { .. }),
+            Self::Base(TreeError::Fetch(error)) | Self::Piece(error) => error.is_passing(),
+            Self::Base(_) | Self::Entry(_) | Self::Journal(_) => false,
+        }
+    }
+}
+
 /// All drafts, and how many cannot be understood.
 #[must_use]
 pub fn all(repository: &Repository) -> (Vec<Found>, usize) {
@@ -246,7 +258,11 @@ fn seek(record: &mut DraftRecord, draft: &Draft, place: &SpoolPlace) -> Result<(
         None if waiting().next().is_none() => Ok(()),
         None => Err(SpoolError::Sizes),
     };
-    if record.received.is_some() { Ok(()) } else { sought }
+    match sought {
+        Err(error @ SpoolError::Io { .. }) => Err(error),
+        _ if record.received.is_some() => Ok(()),
+        sought => sought,
+    }
 }
 
 /// Removes a draft, and what waits for its keys with it, wherever that is now.
@@ -260,8 +276,7 @@ pub fn remove(
     place: &SpoolPlace,
 ) -> Result<(), RepositoryError> {
     // The draft alone tells whose the spool is.
-    if let Some(mut spool) = record.spool.clone() {
-        let _lacking = spool.seek(place, std::iter::empty);
+    if let Some(spool) = record.spool.as_ref().and_then(|spool| spool.located(place)) {
         let _away = spool.remove();
     }
     repository.remove_draft(id)

@@ -251,7 +251,7 @@ pub fn take<'s, 'r, S: Read + Write>(
             receive(&mut host, wish, &status)?;
             let (options, draft) = host.into_parts();
             let HostOptions { record, spool, .. } = options;
-            Ok(Begun { id, record, draft, is_resumed, spool })
+            Ok(Begun { id, record, draft, is_resumed, spool, given_up: Vec::new() })
         }
         Err(error) => {
             // What came is worth more than what this run cost; if even that cannot be kept, the reason was told.

@@ -366,6 +366,8 @@ impl<'r> Taking<'_, '_, 'r> {
         }
         let (.., stored) = self.plan.names(item);
         match file_id_of(stored) {
+            // Nothing is there to be opened.
+            Some(_) if item.len == 0 => {}
             Some(id) if self.keys.knows(&id) => self.kept.no_key += 1,
             Some(_) => self.kept.no_row += 1,
             None => {}

@@ -94,7 +94,7 @@ pub(super) fn prune(context: &Context, args: &Prune) -> Result<u8, Failure> {
     opened.prepare_to_write(&context.progress)?;
     if args.drop_drafts {
         confirm("Give up all interrupted backups of phones?", context.global.yes)?;
-        let count = forget::drop_drafts(&opened.repository, super::phone_keys::beside(context)?)?;
+        let count = forget::drop_drafts(&opened.repository, super::phone_keys::location(context)?)?;
         if !context.json() {
             output::line(&format!("{} given up", counted(count, "interrupted backup")))?;
         }

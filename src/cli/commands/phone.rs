@@ -454,7 +454,10 @@ pub(super) fn tell_waiting(
                 let failure = Failure::from(error);
                 tell_failure(context, &udid, &failure)?;
                 worst = worse(worst, failure.code());
-                locked.push(udid);
+                // What is given up keeps nobody from beginning anew.
+                if failure.code() != code::INCOMPLETE {
+                    locked.push(udid);
+                }
             }
         }
     }

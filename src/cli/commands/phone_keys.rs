@@ -52,10 +52,10 @@ pub(super) fn keys<'a>(
         passwords.push(secret::phone_password_file(file)?);
     }
     let unopened = if opening.store_encrypted { Unopened::Store } else { Unopened::Refuse };
-    let mut keys = PhoneKeys::new(Passwords::new(passwords), ask, unopened, beside(context)?);
+    let mut keys = PhoneKeys::new(Passwords::new(passwords), ask, unopened, &location(context)?);
     if let Some(dir) = &opening.spool {
         // A draft keeps it for runs that may begin elsewhere.
-        keys.spool.dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        keys.spool.put_in(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
     }
     keys.remembers = !opening.no_remember;
     if let Some(len) = opening.spool_segment_len {
@@ -64,12 +64,11 @@ pub(super) fn keys<'a>(
     Ok(keys)
 }
 
-/// The folder that the repository lies in.
-pub(super) fn beside(context: &Context) -> Result<PathBuf, Failure> {
+/// The repository's folder, beside which spools lie: its whole path, through links.
+pub(super) fn location(context: &Context) -> Result<PathBuf, Failure> {
     let location = context.location()?;
     let location = std::fs::canonicalize(&location).unwrap_or(location);
-    let beside = location.parent().map_or_else(|| location.clone(), PathBuf::from);
-    Ok(std::path::absolute(&beside).unwrap_or(beside))
+    Ok(std::path::absolute(&location).unwrap_or(location))
 }
 
 /// Whether unfinished backups are in the repository, which is seen without its password.

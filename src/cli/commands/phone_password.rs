@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::phone::{job, muxer, one};
-use super::phone_keys::beside;
+use super::phone_keys::location;
 use super::remembered;
 use crate::apple;
 use crate::cli::args::PhonePassword;
@@ -172,8 +172,8 @@ impl Met {
     }
 
     fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<u8, Failure> {
-        let (opened, phone, beside) = (&mut self.opened, &mut self.phone, beside(context)?);
-        let changed = change(opened, phone, wanted, self.remembers, beside, &context.progress)?;
+        let (opened, phone, location) = (&mut self.opened, &mut self.phone, location(context)?);
+        let changed = change(opened, phone, wanted, self.remembers, location, &context.progress)?;
         context.progress.clear();
         let udid = phone.attached().udid.clone();
         let name = self.values.name.clone().unwrap_or_else(|| udid.clone());

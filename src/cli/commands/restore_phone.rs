@@ -49,7 +49,7 @@ pub(super) fn to_phone(
         let made = safety_backup(
             &mut opened,
             found,
-            super::phone_keys::beside(context)?,
+            &super::phone_keys::location(context)?,
             &context.progress,
         )?;
         tell_safety(context, &made)?;

@@ -14,7 +14,7 @@ use russet_store::repository::Repository;
 use russet_store::session::Session;
 
 use super::{BackedUp, BackupError, BackupOptions, Run, settle};
-use crate::capture::device::begin::Begun;
+use crate::capture::device::begin::{Begun, is_made};
 use crate::capture::device::connect::same_udid;
 use crate::capture::device::host::HostError;
 use crate::capture::device::record::{self as draft, DraftRecord, Received};
@@ -228,19 +228,10 @@ impl Run<'_> {
         observer: &dyn Observer,
     ) -> Result<Option<BackedUp>, BackupError> {
         let draft::Found { id, mut record } = found;
-        let at = record.received.as_ref().map(|received| received.at);
-        let is_made = self.snapshots.iter().any(|s| {
-            let base = record.base.as_ref().map(|base| base.snapshot);
-            let of_phone = same_udid(&s.record.udid, &record.udid) && s.record.kind != "folder";
-            // Both have it from the same checkpoint, whatever a clock said since.
-            of_phone && Some(s.id) != base && Some(s.record.captured) == at
-        });
         let place = &self.keys.spool;
-        if is_made {
-            if let Some(spool) = &mut record.spool {
-                let _wanted_no_more = spool.seek(place, std::iter::empty);
-            }
-            self.give_up(id, record.spool.as_ref(), observer);
+        if is_made(&record, self.snapshots) {
+            let spool = record.spool.as_ref().and_then(|spool| spool.located(place));
+            self.give_up(id, spool.as_ref(), observer);
             return Ok(None);
         }
         let ambient = Arc::clone(self.repository.ambient());
@@ -253,17 +244,9 @@ impl Run<'_> {
             None => None,
         };
         record.spool = spool.as_ref().map(|spool| spool.record().clone());
-        let begun = Begun { id, record, draft, is_resumed: true, spool };
+        let begun = Begun { id, record, draft, is_resumed: true, spool, given_up: Vec::new() };
         let session = Session::begin(self.repository, None)?;
-        match self.make(begun, session, observer) {
-            Err(BackupError::Take(TakeError::Host(HostError::ListLost(why)))) => {
-                observer.remark(&format!(
-                    "the backup that waited is given up: the list of its files is lost ({why}), and without that it is none; `russet backup` asks the iPhone for it again"
-                ));
-                Ok(None)
-            }
-            made => made.map(Some),
-        }
+        self.make(begun, session, observer).map(Some)
     }
 }
 

@@ -27,10 +27,11 @@ use super::commit::CommitError;
 use super::mark;
 use super::open::Opened;
 use super::phone_keys::PhoneKeys;
-use crate::capture::device::begin::{Begun, begin};
+use crate::capture::device::begin::{BeginError, Begun, begin};
 use crate::capture::device::connect::{
     ConnectError, Connection, Heartbeat, Phone, Pieces, Stop, SyncGuard, Values, gather, info_plist,
 };
+use crate::capture::device::record as draft;
 use crate::capture::device::spool::SpoolError;
 use crate::capture::device::take::{TakeError, Wish, take};
 use crate::capture::device::{Link, LinkError};
@@ -115,6 +116,16 @@ pub enum BackupError {
     /// The repository's parameters.
     #[error("the repository's parameters for cutting files cannot be used")]
     Cuts(#[from] SizesError),
+}
+
+impl From<BeginError> for BackupError {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Waits => Self::Waits,
+            BeginError::Draft(error) => Self::Take(error.into()),
+            BeginError::Repository(error) => Self::Repository(error),
+        }
+    }
 }
 
 impl From<LinkError> for BackupError {
@@ -279,12 +290,13 @@ impl Run<'_> {
                 size(begun.record.received_len)
             ));
         }
-        if begun.record.received.is_some() {
-            return Err(BackupError::Waits);
-        }
         let begun = self.with_spool(begun, &values, observer)?;
         let guard = SyncGuard::begin(phone)?;
         let stream = phone.start_service(SERVICE, true)?;
+        // Only now: until here the phone may not be able to begin at all.
+        for found in &begun.given_up {
+            draft::remove(self.repository, found.id, &found.record, place)?;
+        }
         let session = Session::begin(self.repository, None)?;
         let kind = if is_wifi { "wifi" } else { "usb" };
         let served = heard(&guard, cancelled, observer, || {

@@ -53,6 +53,20 @@ pub enum FetchError {
     Index(#[from] IndexError),
 }
 
+impl FetchError {
+    /// Whether it tells of a drive or a computer that does not read now, and not of damage: what was asked for may be whole.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Pack { source, .. } => {
+                matches!(source, BackendError::Disconnected { .. } | BackendError::Io { .. })
+            }
+            Self::Index(_) => true,
+            Self::Missing(_) | Self::PackDamaged { .. } | Self::Blob { .. } => false,
+        }
+    }
+}
+
 impl Repository {
     /// The plaintext of a blob.
     ///

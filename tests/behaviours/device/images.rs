@@ -36,7 +36,7 @@ use super::truth::Truth;
 
 /// Nothing waits for keys.
 pub(super) fn nowhere() -> SpoolPlace {
-    SpoolPlace::beside("/nowhere".into())
+    SpoolPlace::beside(std::path::Path::new("/nowhere/r"))
 }
 
 /// Backs a phone up into a draft, which stays one.

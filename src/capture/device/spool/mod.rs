@@ -38,8 +38,11 @@ const FRAME: u64 = FRAME_LEN as u64;
 /// What a draft keeps of its spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpoolRecord {
-    /// The folder of its segments.
+    /// The folder of its segments, where it was last.
     pub folder: PathBuf,
+    /// The name of the folder of the repository that it was made beside; none if a person named another place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
     /// What opens them.
     pub key: SpoolKey,
     /// Bytes of files in a segment: whole frames.
@@ -147,7 +150,8 @@ impl Spool {
         place.durable.folder(dir).map_err(|source| failed(dir, source))?;
         let frames = (place.segment_len.min(SEGMENT_LEN) / FRAME).max(1);
         let key = SpoolKey::new(draw(ambient.as_ref())?);
-        let record = SpoolRecord { folder, key, segment_len: frames * FRAME, end: 0 };
+        let beside = place.owner();
+        let record = SpoolRecord { folder, beside, key, segment_len: frames * FRAME, end: 0 };
         Ok(Self::at(record, place, ambient, 0))
     }
 

@@ -1,9 +1,10 @@
 //! Where spools lie: where a new one is put, and where one is that a draft names.
 //!
 //! Invariant: a spool is known by the name of its folder, which is random, wherever the drive of the repository is mounted today.
-//! Nothing is looked for anywhere but where somebody put one: no other folder is searched.
+//! Nothing is looked for anywhere but where somebody put one: no other folder is searched. A copy of a repository has drafts that
+//! name the spools of the original: one that was made beside its repository is taken by a folder of that name beside it alone.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +16,12 @@ use super::{Drive, Durable, SEGMENT_LEN, SpoolError, SpoolRecord};
 pub struct SpoolPlace {
     /// The folder to put a new one in.
     pub dir: PathBuf,
+    /// Whether a person named that folder.
+    pub is_named: bool,
     /// The folder that the repository lies in.
     pub beside: PathBuf,
+    /// The name of the repository's own folder.
+    pub repository: OsString,
     /// Bytes of files in a segment, at most [`SEGMENT_LEN`]; at least one frame is.
     pub segment_len: u64,
     /// What makes it durable.
@@ -24,18 +29,35 @@ pub struct SpoolPlace {
 }
 
 impl SpoolPlace {
-    /// Beside a repository, which lies in that folder.
+    /// Beside a repository, whose folder that is.
     #[must_use]
-    pub fn beside(folder: PathBuf) -> Self {
-        let durable = Arc::new(Drive);
-        Self { dir: folder.clone(), beside: folder, segment_len: SEGMENT_LEN, durable }
+    pub fn beside(repository: &Path) -> Self {
+        let folder = repository.parent().unwrap_or(repository).to_path_buf();
+        Self {
+            dir: folder.clone(),
+            is_named: false,
+            beside: folder,
+            repository: repository.file_name().unwrap_or(OsStr::new("")).to_owned(),
+            segment_len: SEGMENT_LEN,
+            durable: Arc::new(Drive),
+        }
+    }
+
+    /// Puts a new one into another folder.
+    pub fn put_in(&mut self, dir: PathBuf) {
+        (self.dir, self.is_named) = (dir, true);
+    }
+
+    /// The name of the repository beside which a new one is put; none if it is put elsewhere.
+    pub(super) fn owner(&self) -> Option<String> {
+        is_same(&self.dir, &self.beside).then(|| self.repository.to_string_lossy().into_owned())
     }
 
     /// Whether a person named another folder than the one in which this spool lies.
     #[must_use]
     pub fn is_elsewhere(&self, spool: &SpoolRecord) -> bool {
         let lies_in = spool.folder.parent().unwrap_or(Path::new(""));
-        !is_same(&self.dir, &self.beside) && !is_same(&self.dir, lies_in)
+        self.is_named && !is_same(&self.dir, lies_in)
     }
 
     /// The folders in which spools of the repository are made, each once.
@@ -44,14 +66,19 @@ impl SpoolPlace {
         named.into_iter().chain([self.beside.as_path()])
     }
 
-    /// Where a spool of that name may be. Beside the repository comes first: of a repository that was copied with its spool each
-    /// copy goes on with its own.
-    fn candidates(&self, folder: &Path) -> Vec<PathBuf> {
-        let name = folder.file_name().unwrap_or(OsStr::new(""));
-        let mut found = vec![self.beside.join(name)];
-        for other in [folder.to_path_buf(), self.dir.join(name)] {
-            if !found.contains(&other) {
-                found.push(other);
+    /// Where a spool may be. Beside the repository comes first: of a repository that was copied with its spool each copy goes on
+    /// with its own. What was made beside a repository of another name, or at another place, is another's.
+    fn candidates(&self, spool: &SpoolRecord) -> Vec<PathBuf> {
+        let name = spool.folder.file_name().unwrap_or(OsStr::new(""));
+        let here = self.repository.to_string_lossy();
+        let is_own = spool.beside.as_ref().is_none_or(|owner| *owner == here);
+        let beside = is_own.then(|| self.beside.join(name));
+        let elsewhere = spool.beside.is_none().then(|| spool.folder.clone());
+        let named = self.is_named.then(|| self.dir.join(name));
+        let mut found = Vec::new();
+        for folder in [beside, elsewhere, named].into_iter().flatten() {
+            if !found.contains(&folder) {
+                found.push(folder);
             }
         }
         found
@@ -75,7 +102,7 @@ impl SpoolRecord {
         files: impl Fn() -> I,
     ) -> Result<(), SpoolError> {
         let mut lacking: Option<(PathBuf, SpoolError)> = None;
-        for folder in place.candidates(&self.folder) {
+        for folder in place.candidates(self) {
             let there = Self { folder, ..self.clone() };
             match there.holds(files()) {
                 Ok(()) if there.end > 0 || there.folder.exists() => {
@@ -90,11 +117,31 @@ impl SpoolRecord {
             }
         }
         match lacking {
+            // The place that it was last in may be a drive that is away.
+            Some((folder, _))
+                if self.beside.is_none() && !self.folder.is_dir() && folder != self.folder =>
+            {
+                Err(self.absent())
+            }
             Some((folder, error)) => {
                 self.folder = folder;
                 Err(error)
             }
-            None => self.holds(files()),
+            // There is nothing yet that could be missing.
+            None if self.end == 0 && files().all(|(_, len)| len == 0) => Ok(()),
+            None => Err(self.absent()),
         }
+    }
+
+    fn absent(&self) -> SpoolError {
+        let path = self.folder.clone();
+        SpoolError::Io { path, source: std::io::ErrorKind::NotFound.into() }
+    }
+
+    /// The same, where its folder is now; none if it is not there, or another copy's.
+    #[must_use]
+    pub fn located(&self, place: &SpoolPlace) -> Option<Self> {
+        let mut there = place.candidates(self).into_iter().filter(|folder| folder.is_dir());
+        there.next().map(|folder| Self { folder, ..self.clone() })
     }
 }

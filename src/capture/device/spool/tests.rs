@@ -17,8 +17,20 @@ fn repository() -> RepositoryId {
 }
 
 fn spool(dir: &Path) -> Spool {
-    let place = SpoolPlace { segment_len: SMALL, ..SpoolPlace::beside(dir.to_path_buf()) };
+    // Where a person wants it.
+    let mut place = SpoolPlace { segment_len: SMALL, ..nowhere() };
+    place.put_in(dir.to_path_buf());
     Spool::create(&place, repository(), Arc::new(System)).unwrap()
+}
+
+/// Beside a repository that is nowhere.
+fn nowhere() -> SpoolPlace {
+    SpoolPlace::beside(Path::new("/nowhere/r"))
+}
+
+/// Beside the repository `r` in a folder.
+fn beside_r(dir: &Path) -> SpoolPlace {
+    SpoolPlace { segment_len: SMALL, ..SpoolPlace::beside(&dir.join("r")) }
 }
 
 fn content(number: usize, len: usize) -> Vec<u8> {
@@ -71,7 +83,7 @@ proptest! {
             }
         }
         drop(writing);
-        let (mut again, _) = Spool::resume(record, &SpoolPlace::beside(PathBuf::new()), Arc::new(System)).unwrap();
+        let (mut again, _) = Spool::resume(record, &nowhere(), Arc::new(System)).unwrap();
         files.truncate(durable_count);
         let places = files.iter().map(|(file, _)| place_of(file));
         again.record().holds(places).unwrap();
@@ -116,7 +128,7 @@ proptest! {
         prop_assert!(of_record(&hostile, &file).is_err());
         let near = Spooled { at: at % 200_000, ..file };
         prop_assert!(of_record(&hostile, &near).is_err());
-        let _ = Spool::resume(hostile, &SpoolPlace::beside(PathBuf::new()), Arc::new(System));
+        let _ = Spool::resume(hostile, &nowhere(), Arc::new(System));
     }
 }
 
@@ -131,8 +143,7 @@ fn what_a_crash_left_behind_the_checkpoint_is_cut_off() {
     drop(writing);
     fs::write(segment(&record, 1), b"torn").unwrap();
     let before: u64 = numbers(&record.folder).unwrap().iter().map(|(_, len)| len).sum();
-    let (again, cut_len) =
-        Spool::resume(record, &SpoolPlace::beside(PathBuf::new()), Arc::new(System)).unwrap();
+    let (again, cut_len) = Spool::resume(record, &nowhere(), Arc::new(System)).unwrap();
     let after: u64 = numbers(&again.record().folder).unwrap().iter().map(|(_, len)| len).sum();
     assert_eq!(before - after, cut_len);
     assert_eq!(after, frame_at(2));
@@ -147,8 +158,7 @@ fn whoever_goes_on_begins_another_segment() {
     writing.sync().unwrap();
     let before = fs::read(segment(writing.record(), 0)).unwrap();
     let record = writing.record().clone();
-    let (mut again, cut_len) =
-        Spool::resume(record, &SpoolPlace::beside(PathBuf::new()), Arc::new(System)).unwrap();
+    let (mut again, cut_len) = Spool::resume(record, &nowhere(), Arc::new(System)).unwrap();
     let file = put(&mut again, &content(2, 10));
     again.sync().unwrap();
     assert_eq!((file.at, cut_len), (SMALL, 0));
@@ -250,7 +260,7 @@ fn of_spools_that_no_draft_names_empty_ones_go_and_others_are_told() {
     // Another copy of the repository may have its draft.
     let waits = spool(dir.path()).record().folder.clone();
     fs::write(segment_path(&waits, 3), b"segment").unwrap();
-    let place = SpoolPlace { segment_len: SMALL, ..SpoolPlace::beside(dir.path().to_path_buf()) };
+    let place = beside_r(dir.path());
     let other = RepositoryId::decode([1; 16]);
     let others = Spool::create(&place, other, Arc::new(System)).unwrap().record().folder.clone();
     let left = leftovers(dir.path(), repository(), std::slice::from_ref(&known));
@@ -286,8 +296,8 @@ fn filled(dir: &Path) -> (SpoolRecord, Spooled, Vec<u8>) {
 fn a_spool_is_found_where_its_drive_is_today_and_where_a_person_says() {
     let dirs = ["then", "beside", "named"].map(|_| tempfile::tempdir().unwrap());
     let [then, beside, named] = &dirs;
-    let mut place = SpoolPlace::beside(beside.path().to_path_buf());
-    place.dir = named.path().to_path_buf();
+    let mut place = beside_r(beside.path());
+    place.put_in(named.path().to_path_buf());
     for now in &dirs {
         let (mut record, file, bytes) = filled(then.path());
         let folder = now.path().join(record.folder.file_name().unwrap());
@@ -301,7 +311,7 @@ fn a_spool_is_found_where_its_drive_is_today_and_where_a_person_says() {
 #[test]
 fn of_two_spools_of_one_name_the_one_that_holds_all_counts() {
     let (then, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let place = SpoolPlace::beside(beside.path().to_path_buf());
+    let place = beside_r(beside.path());
     let (mut record, file, _) = filled(then.path());
     let whole = record.folder.clone();
     let part = beside.path().join(whole.file_name().unwrap());
@@ -309,11 +319,11 @@ fn of_two_spools_of_one_name_the_one_that_holds_all_counts() {
     fs::write(segment_path(&part, 0), "cut short").unwrap();
     record.seek(&place, || [place_of(&file)].into_iter()).unwrap();
     assert_eq!(record.folder, whole);
-    // Nobody knows then what is worth more; what is there can be told of.
-    fs::remove_dir_all(&whole).unwrap();
-    let lacks = record.seek(&place, || [place_of(&file)].into_iter());
-    assert!(matches!(lacks, Err(SpoolError::Lost { lost_count: 1, .. })), "{lacks:?}");
-    assert_eq!(record.folder, part);
+    // The drive of the whole one may be away.
+    fs::rename(&whole, then.path().join("away")).unwrap();
+    let lacks = record.seek(&place, || [place_of(&file)].into_iter()).unwrap_err();
+    assert!(lacks.is_absent(), "{lacks}");
+    assert_eq!(record.folder, whole);
 }
 
 #[test]
@@ -326,10 +336,30 @@ fn a_copy_of_a_repository_goes_on_with_the_copy_of_its_spool() {
         let name = segment_path(&copy, number);
         fs::copy(segment_path(&record.folder, number), name).ok();
     }
-    let place = SpoolPlace::beside(second.path().to_path_buf());
+    let place = beside_r(second.path());
     record.seek(&place, || [place_of(&file)].into_iter()).unwrap();
     assert_eq!(record.folder, copy);
     assert_eq!(of_record(&record, &file).unwrap(), bytes);
+}
+
+#[test]
+fn a_copy_of_a_repository_has_no_claim_on_the_spool_beside_the_original() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut own = Spool::create(&beside_r(dir.path()), repository(), Arc::new(System)).unwrap();
+    let file = put(&mut own, &content(1, 70_000));
+    own.sync().unwrap();
+    let record = own.record().clone();
+    let renamed = SpoolPlace::beside(&dir.path().join("r.copy"));
+    for copy in [&renamed, &beside_r(other.path())] {
+        assert_eq!(record.located(copy), None);
+        let sought = record.clone().seek(copy, || [place_of(&file)].into_iter());
+        assert!(sought.unwrap_err().is_absent());
+    }
+    // A person may say that it is the same one, under another name.
+    let mut named = renamed;
+    named.put_in(dir.path().to_path_buf());
+    record.clone().seek(&named, || [place_of(&file)].into_iter()).unwrap();
+    record.clone().seek(&beside_r(dir.path()), || [place_of(&file)].into_iter()).unwrap();
 }
 
 #[test]
@@ -337,7 +367,7 @@ fn a_spool_in_which_nothing_is_durable_is_missed_by_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let mut record = spool(dir.path()).record().clone();
     fs::remove_dir(&record.folder).unwrap();
-    let place = SpoolPlace::beside(dir.path().to_path_buf());
+    let place = beside_r(dir.path());
     record.seek(&place, || [(0, 0)].into_iter()).unwrap();
     assert!(record.seek(&place, || [(0, 1)].into_iter()).is_err());
 }

@@ -29,8 +29,8 @@ fn lose_the_list(scene: &Scene) {
 fn without_the_list_of_its_files_a_backup_that_waits_is_none_and_the_phone_sends_again() {
     let (scene, phone) = waiting(None);
     lose_the_list(&scene);
-    let ran = scene.backup(&phone, Script::default(), &[]).code(0);
-    assert!(ran.stdout.contains("the backup that waited is given up"), "{}", ran.stdout);
+    let ran = scene.backup(&phone, Script::default(), &[]).code(3);
+    assert!(ran.stdout.contains("what waited is given up"), "{}", ran.stdout);
     assert_all_opened(&ran.summary());
     assert_eq!(scene.repository.snapshots().len(), 1);
     scene.assert_restores(id(&ran.summary()), &phone.truth().encrypted());
@@ -47,7 +47,7 @@ fn without_the_list_of_its_files_no_command_makes_a_snapshot() {
             let (scene, _phone) = waiting(None);
             lose(&scene);
             let ran = scene.run(NO_PHONE, opening);
-            ran.says(&["the backup that waited is given up", "asks the iPhone for it again"]);
+            ran.says(&["what waited is given up", "asks the iPhone for everything"]);
             assert!(scene.repository.snapshots().is_empty());
             assert_nothing_left(&scene);
         }
@@ -65,7 +65,7 @@ fn a_week_whose_list_is_lost_leaves_the_week_before_it() {
     let wrong = ["--phone-password-file", &wrong, SEGMENT_LEN];
     scene.backup(&phone, Script::default(), &wrong).code(22);
     lose_the_list(&scene);
-    let summary = scene.backup_well(&phone);
+    let summary = scene.backup(&phone, Script::default(), &[]).code(3).summary();
     assert_all_opened(&summary);
     assert_eq!(scene.repository.snapshots().len(), 2);
     scene.assert_restores("latest~1", &first.encrypted());

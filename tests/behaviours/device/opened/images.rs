@@ -42,7 +42,7 @@ const IMAGE_COUNT: usize = 36;
 /// The password of the phone, and where its spool is.
 fn keys<'a>(dir: &Path, nobody: &'a russet::ops::phone_keys::Ask<'a>) -> PhoneKeys<'a> {
     let passwords = Passwords::new(vec![PhonePassword::new(PHONE_PASSWORD).unwrap()]);
-    let mut keys = PhoneKeys::new(passwords, nobody, Unopened::Refuse, dir.to_path_buf());
+    let mut keys = PhoneKeys::new(passwords, nobody, Unopened::Refuse, &dir.join("repository"));
     keys.spool.segment_len = 256 << 10;
     keys
 }

@@ -86,13 +86,59 @@ fn a_drive_that_is_mounted_elsewhere_brings_along_what_was_interrupted() {
     let moved = scene.repository.folder("without its spool");
     fs::rename(there.join("repository"), moved.join("repository")).unwrap();
     let address = phone.serve(Script::default());
-    let summary = run_there(&scene, &moved, &address, &["backup", "--json"]).code(0).summary();
+    let named = ["backup", "--json", "--spool", there.to_str().unwrap()];
+    run_there(&scene, &moved, &address, &["backup"]).code(13);
+    let summary = run_there(&scene, &moved, &address, &named).code(0).summary();
     assert_eq!(summary["resumed"], true);
     assert_all_opened(&summary);
     assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
     assert_only_repository(&scene, &moved);
     scene.assert_restores(id(&summary), &phone.truth().encrypted());
     phone.assert_no_violation();
+}
+
+#[test]
+fn an_interrupted_backup_waits_for_the_drive_of_its_spool() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let dir = scene.repository.folder("another drive");
+    let script = Script { cut_after_len: Some(5_000_000), ..Script::default() };
+    let spool = ["--spool", dir.to_str().unwrap(), SEGMENT_LEN];
+    scene.backup(&phone, script, &spool).code(17);
+    let away = scene.repository.beside("away");
+    fs::rename(&dir, &away).unwrap();
+    scene.backup(&phone, Script::default(), &[]).code(13).says(&["is the drive of the spool"]);
+    fs::rename(&away, &dir).unwrap();
+    let summary = scene.backup(&phone, Script::default(), &[]).code(0).summary();
+    assert_eq!(summary["resumed"], true);
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+}
+
+#[test]
+fn a_copy_beside_the_repository_gives_up_nothing_of_the_original() {
+    let (scene, phone) = waiting();
+    let copy = scene.repository.beside("copy of it");
+    super::super::copy_over(&scene.repository.path(), &copy);
+    for command in [&["--yes", "prune", "--drop-drafts"][..], &["reopen"]] {
+        let mut command = scene.command(NO_PHONE, command);
+        command.env("RUSSET_REPOSITORY", &copy);
+        run(command);
+        assert_eq!(spools(&scene).len(), 1);
+    }
+    let summary = scene.run(NO_PHONE, &["backup", "--json"]).code(0).summary();
+    assert_all_opened(&summary);
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
+}
+
+#[test]
+fn what_waits_is_given_up_only_when_the_new_backup_begins() {
+    let (scene, phone) = waiting();
+    let too_much = Script { used_len: Some(1 << 50), ..Script::default() };
+    scene.backup(&phone, too_much, &["--restart"]).code(16);
+    assert_eq!(spools(&scene).len(), 1);
+    let summary = scene.run(NO_PHONE, &["backup", "--json"]).code(0).summary();
+    assert_all_opened(&summary);
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
 }
 
 #[test]
@@ -208,7 +254,7 @@ fn a_spool_whose_drive_is_away_is_waited_for() {
     let spool = spools(&scene).pop().unwrap();
     let away = scene.repository.beside("away");
     fs::rename(&spool, &away).unwrap();
-    scene.run(NO_PHONE, &["backup"]).code(1).says(&["spool"]);
+    scene.run(NO_PHONE, &["backup"]).code(13).says(&["spool"]);
     assert_eq!(scene.draft_count(), 1);
     fs::rename(&away, &spool).unwrap();
     assert_all_opened(&scene.run(NO_PHONE, &["backup", "--json"]).code(0).summary());
@@ -234,7 +280,7 @@ fn a_copy_of_the_repository_leaves_the_spool_of_the_other_alone() {
     let folder = fs::read_dir(&shared).unwrap().next().unwrap().unwrap().path();
     let files = russet_testkit::damage::all_files(&folder).unwrap();
     let len: u64 = files.iter().map(|file| fs::metadata(file).unwrap().len()).sum();
-    let about = format!("{} holds {len} bytes", folder.display());
+    let about = format!("{} holds {}", folder.display(), russet::observe::size(len));
     assert_eq!(ran.stdout.matches(&about).count(), 1, "{}", ran.stdout);
     assert!(ran.stdout.contains("another copy of this repository may need it"));
 
