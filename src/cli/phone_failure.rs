@@ -224,9 +224,10 @@ fn of_phone(error: &TakeError, number: i64, unreadable: &[Unreadable], again: bo
         106 => (code::NO_SPACE, "free space on the iPhone"),
         202 => (code::NOT_TRUSTED, "it was cancelled on the iPhone; run it again to go on"),
         203 => (code::FAILED, "update the iPhone: what it was shown comes from a newer iOS"),
+        // A backup is asked for without a password: none can be wrong.
         207 => (
-            code::PHONE_PASSWORD,
-            "an organisation that manages the iPhone demands encrypted backups, or the iPhone backup password was wrong",
+            code::FAILED,
+            "whoever manages this iPhone demands encrypted backups: `russet phone-password enable` switches encryption on, then run it again",
         ),
         208 => (
             code::NOT_TRUSTED,

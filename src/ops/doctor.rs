@@ -224,14 +224,26 @@ fn of_values(values: &Values, connection: Connection) -> Vec<Check> {
             Check::new("room on the phone", Health::Good, size(len))
         });
     }
-    checks.push(if values.will_encrypt == Some(true) {
-        Check::new("encryption", Health::Good, "the phone encrypts its backups")
-    } else {
-        Check::new("encryption", Health::Worth, "the phone does not encrypt its backups").next(
-            "turn it on: without it Apple leaves passwords, Health, call history and Safari history out of every backup",
-        )
-    });
+    checks.push(encryption(values));
     checks
+}
+
+fn encryption(values: &Values) -> Check {
+    let check = |health, found| Check::new("encryption", health, found);
+    match (values.will_encrypt == Some(true), values.requires_encryption == Some(true)) {
+        (true, false) => check(Health::Good, "the phone encrypts its backups"),
+        (true, true) => {
+            check(Health::Good, "the phone encrypts its backups, as whoever manages it demands")
+        }
+        (false, true) => check(
+            Health::Bad,
+            "the phone does not encrypt its backups, and whoever manages it demands that",
+        )
+        .next("`russet phone-password enable` switches it on"),
+        (false, false) => check(Health::Worth, "the phone does not encrypt its backups").next(
+            "turn it on: without it Apple leaves passwords, Health, call history and Safari history out of every backup",
+        ),
+    }
 }
 
 /// Whether the password that a phone's newest snapshot wants is kept; `newest` is its short id, and that.
