@@ -184,6 +184,8 @@ impl From<HostError> for Failure {
                 error.into()
             }
             HostError::Repository(error) => error.into(),
+            HostError::Build(BuildError::Session(error)) => error.into(),
+            HostError::Space(error) => error.into(),
             other => Self::of(code::FAILED, &other),
         }
     }
@@ -245,4 +247,18 @@ fn of_phone(error: &TakeError, number: i64, unreadable: &[Unreadable], again: bo
         failure = failure.because(format!("and {} more", unreadable.len() - SHOWN_COUNT));
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use russet_store::backend::BackendError;
+
+    #[test]
+    fn a_drive_that_went_away_is_that_also_where_its_free_space_was_asked_for() {
+        let gone = BackendError::Disconnected { location: "/drive".to_owned() };
+        let failure = Failure::from(TakeError::Host(HostError::Space(gone)));
+        assert_eq!(failure.code(), code::CONNECTION);
+        assert!(failure.text().contains("next: plug the drive in again"), "{}", failure.text());
+    }
 }
