@@ -146,7 +146,7 @@ fn describe(snapshot: &Snapshot) -> serde_json::Value {
 
 pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
     let opened = context.read()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     if args.categories {
         return categories(context, &opened.repository, &snapshot);
     }
@@ -336,7 +336,7 @@ fn categories(
 
 pub(super) fn cat(context: &Context, args: &Cat) -> Result<u8, Failure> {
     let opened = context.read()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     let entry = list::find_file(&opened.repository, &snapshot, &args.path, &context.progress);
     context.progress.clear();
     let Some(Entry { what: What::File(content), .. }) = entry else {
@@ -407,7 +407,7 @@ pub(super) fn stats(context: &Context) -> Result<u8, Failure> {
 
 pub(super) fn pin(context: &Context, args: &One, on: bool) -> Result<u8, Failure> {
     let mut opened = context.write()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     mark::pin(&mut opened, snapshot.id, on)?;
     opened.remember(&context.progress);
     said(context, &snapshot, if on { "is pinned" } else { "is no longer pinned" })
@@ -423,7 +423,7 @@ pub(super) fn tag(context: &Context, args: &Tag) -> Result<u8, Failure> {
         ));
     }
     let mut opened = context.write()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     if args.remove && !snapshot.state.tags.contains(&args.tag) {
         let what = format!("snapshot {} has no tag \"{}\"", snapshot.short_id(), args.tag);
         let tags: Vec<String> = snapshot.state.tags.iter().map(|t| plain(t)).collect();
@@ -441,7 +441,7 @@ pub(super) fn note(context: &Context, args: &Note) -> Result<u8, Failure> {
         return Err(Failure::new(code::USAGE, "a note has at most 10,000 bytes"));
     }
     let mut opened = context.write()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     mark::note(&mut opened, snapshot.id, &args.text)?;
     opened.remember(&context.progress);
     said(

@@ -21,7 +21,7 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     let mut opened = context.write()?;
     let mut wanted = Vec::new();
     for word in &args.snapshots {
-        wanted.push(chosen(&opened, word)?);
+        wanted.push(chosen(context, &opened, word)?);
     }
     let (mut worst, mut told_count) = (0, 0);
     if wanted.is_empty() {
