@@ -10,7 +10,7 @@ use std::path::Path;
 
 use russet_store::repository::Repository;
 
-use super::backup::waiting;
+use super::backup::{interrupted, waiting};
 use super::phones::{Attached, ConnectError, Connection, Muxer, Phone, Values};
 use super::reopen::is_closed;
 use crate::observe::size;
@@ -353,6 +353,12 @@ pub fn repository(outcome: Result<Holdings, String>) -> Vec<Check> {
             "`russet reopen --phone-password-file FILE`, or the next `russet backup`, makes the snapshots, without the iPhone",
         ));
     }
+    if held.interrupted_count > 0 {
+        let found =
+            format!("{} of which an iPhone has not sent everything", held.interrupted_count);
+        let check = Check::new("interrupted backups", Health::Worth, found);
+        checks.push(check.next("connect it: the next `russet backup` goes on there"));
+    }
     if held.closed_count > 0 {
         let found = format!("{} are kept as an iPhone encrypted them", held.closed_count);
         checks.push(Check::new("closed snapshots", Health::Worth, found).next(
@@ -369,6 +375,8 @@ pub struct Holdings {
     pub snapshot_count: u64,
     /// Backups that wait for their iPhone backup password.
     pub waiting_count: u64,
+    /// Backups of which their iPhones have not sent everything.
+    pub interrupted_count: u64,
     /// Snapshots that are kept as an iPhone encrypted them.
     pub closed_count: u64,
 }
@@ -380,6 +388,7 @@ pub fn holdings(repository: &Repository) -> Holdings {
     Holdings {
         snapshot_count: snapshots.len() as u64,
         waiting_count: waiting(repository).len() as u64,
+        interrupted_count: interrupted(repository).len() as u64,
         closed_count: snapshots.iter().filter(|snapshot| is_closed(snapshot)).count() as u64,
     }
 }

@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
+use super::reopen::interrupted_line;
 use super::{chosen, closed, opens_it};
 use crate::cli::args::{Cat, Ls, Note, One, Snapshots, Tag};
 use crate::cli::context::Context;
@@ -10,7 +11,7 @@ use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, count, counted, moment, path, plain, rfc3339};
 use crate::cli::output;
 use crate::observe::Observer;
-use crate::ops::backup::{Waiting, waiting};
+use crate::ops::backup::{Waiting, interrupted, waiting};
 use crate::ops::reopen::is_closed;
 use crate::ops::{list, mark};
 use crate::snapshot::record::Verdict;
@@ -53,15 +54,21 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
         output::note(
             "No snapshots yet. `russet backup` takes an iPhone, `russet import FOLDER` a Finder or iTunes backup.",
         );
-        return Ok(0);
-    }
-    if shown.is_empty() {
+    } else if shown.is_empty() {
         let what = args.tag.as_ref().map_or(String::new(), |t| format!(" with the tag \"{t}\""));
         output::note(&format!("There is no snapshot{}.", plain(&what)));
-        return Ok(0);
+    } else {
+        tell_list(context, &shown)?;
     }
+    for backup in interrupted(&opened.repository) {
+        context.progress.remark(&interrupted_line(&backup));
+    }
+    Ok(0)
+}
+
+fn tell_list(context: &Context, shown: &[&Snapshot]) -> Result<(), Failure> {
     let closed_count = shown.iter().filter(|snapshot| is_closed(snapshot)).count() as u64;
-    for line in table(&shown).lines() {
+    for line in table(shown).lines() {
         output::line(line.trim_end())?;
     }
     if closed_count > 0 {
@@ -70,7 +77,7 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
             counted(closed_count, "snapshot")
         ));
     }
-    Ok(0)
+    Ok(())
 }
 
 fn table(shown: &[&Snapshot]) -> Table {

@@ -78,20 +78,25 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     Ok(worst)
 }
 
+/// Where a backup stopped, and what goes on with it.
+pub(super) fn interrupted_line(backup: &Interrupted) -> String {
+    format!(
+        "{} has not sent everything of its last backup ({} are here): connect it, and `russet backup` goes on there",
+        plain(&backup.device),
+        bytes(backup.received_len),
+    )
+}
+
 /// Tells of what nobody can open yet: the keys come last.
 fn tell_interrupted(context: &Context, backups: &[Interrupted]) -> Result<(), Failure> {
     context.progress.clear();
     for backup in backups {
-        let Interrupted { device, udid, received_len } = backup;
         if context.json() {
+            let Interrupted { device, udid, received_len } = backup;
             let body = json!({ "device": device, "udid": udid, "received_len": received_len });
             output::message("interrupted", body)?;
         } else {
-            output::line(&format!(
-                "{} has not sent everything of its last backup ({} are here): connect it, and `russet backup` goes on there",
-                plain(device),
-                bytes(*received_len),
-            ))?;
+            output::line(&interrupted_line(backup))?;
         }
     }
     Ok(())
