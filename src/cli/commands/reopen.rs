@@ -29,7 +29,7 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         let progress = &context.progress;
         let waiting = finish_waiting(&mut opened, &options, &keys, progress, &stop::asked)?;
         told_count = waiting.len();
-        let made = waiting.iter().filter_map(|(_, result)| Some(result.as_ref().ok()?.snapshot.id));
+        let made = waiting.iter().filter_map(|done| Some(done.result.as_ref().ok()?.snapshot.id));
         let made: Vec<_> = made.collect();
         worst = phone::tell_waiting(context, waiting)?.0;
         let interrupted = interrupted(&opened.repository);
