@@ -117,7 +117,7 @@ fn latest<'s>(snapshots: &[&'s Snapshot], back: usize, now: i64) -> Option<Selec
     let from = [asked_for.as_slice(), &good, snapshots].into_iter().find(|all| !all.is_empty())?;
     let snapshot = from.iter().rev().nth(back).copied()?;
     let newer = |s: &&&Snapshot| !asked_for.is_empty() && s.time() > snapshot.time();
-    Some(Selected { snapshot, passed_over: safety.iter().filter(newer).next_back().copied() })
+    Some(Selected { snapshot, passed_over: safety.iter().rfind(newer).copied() })
 }
 
 fn by_id<'s>(
