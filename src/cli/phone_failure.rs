@@ -200,6 +200,8 @@ impl From<HostError> for Failure {
                 error.into()
             }
             HostError::Repository(error) => error.into(),
+            HostError::Build(BuildError::Session(error)) => error.into(),
+            HostError::Space(error) => error.into(),
             other => Self::of(code::FAILED, &other),
         }
     }
@@ -240,9 +242,10 @@ fn of_phone(error: &TakeError, number: i64, unreadable: &[Unreadable], again: bo
         106 => (code::NO_SPACE, "free space on the iPhone"),
         202 => (code::NOT_TRUSTED, "it was cancelled on the iPhone; run it again to go on"),
         203 => (code::FAILED, "update the iPhone: what it was shown comes from a newer iOS"),
+        // A backup is asked for without a password: none can be wrong.
         207 => (
-            code::PHONE_PASSWORD,
-            "an organisation that manages the iPhone demands encrypted backups, or the iPhone backup password was wrong",
+            code::FAILED,
+            "whoever manages this iPhone demands encrypted backups: `russet phone-password enable` switches encryption on, then run it again",
         ),
         208 => (
             code::NOT_TRUSTED,
@@ -260,4 +263,18 @@ fn of_phone(error: &TakeError, number: i64, unreadable: &[Unreadable], again: bo
         failure = failure.because(format!("and {} more", unreadable.len() - SHOWN_COUNT));
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use russet_store::backend::BackendError;
+
+    #[test]
+    fn a_drive_that_went_away_is_that_also_where_its_free_space_was_asked_for() {
+        let gone = BackendError::Disconnected { location: "/drive".to_owned() };
+        let failure = Failure::from(TakeError::Host(HostError::Space(gone)));
+        assert_eq!(failure.code(), code::CONNECTION);
+        assert!(failure.text().contains("next: plug the drive in again"), "{}", failure.text());
+    }
 }

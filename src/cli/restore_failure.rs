@@ -155,6 +155,9 @@ impl From<PhonePasswordError> for Failure {
             PhonePasswordError::IsOff => {
                 Self::of(code::FAILED, &error).next("`russet phone-password enable` gives it one")
             }
+            PhonePasswordError::Demanded => Self::of(code::FAILED, &error).next(
+                "nothing was changed; whoever manages it can allow backups that are not encrypted",
+            ),
             PhonePasswordError::Waits => {
                 Self::of(code::PHONE_PASSWORD, &error).next(super::phone_failure::WAITS)
             }

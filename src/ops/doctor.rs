@@ -10,7 +10,7 @@ use std::path::Path;
 
 use russet_store::repository::Repository;
 
-use super::backup::waiting;
+use super::backup::{interrupted, waiting};
 use super::phones::{Attached, ConnectError, Connection, Muxer, Phone, Values};
 use super::reopen::is_closed;
 use crate::observe::size;
@@ -224,14 +224,26 @@ fn of_values(values: &Values, connection: Connection) -> Vec<Check> {
             Check::new("room on the phone", Health::Good, size(len))
         });
     }
-    checks.push(if values.will_encrypt == Some(true) {
-        Check::new("encryption", Health::Good, "the phone encrypts its backups")
-    } else {
-        Check::new("encryption", Health::Worth, "the phone does not encrypt its backups").next(
-            "turn it on: without it Apple leaves passwords, Health, call history and Safari history out of every backup",
-        )
-    });
+    checks.push(encryption(values));
     checks
+}
+
+fn encryption(values: &Values) -> Check {
+    let check = |health, found| Check::new("encryption", health, found);
+    match (values.will_encrypt == Some(true), values.requires_encryption == Some(true)) {
+        (true, false) => check(Health::Good, "the phone encrypts its backups"),
+        (true, true) => {
+            check(Health::Good, "the phone encrypts its backups, as whoever manages it demands")
+        }
+        (false, true) => check(
+            Health::Bad,
+            "the phone does not encrypt its backups, and whoever manages it demands that",
+        )
+        .next("`russet phone-password enable` switches it on"),
+        (false, false) => check(Health::Worth, "the phone does not encrypt its backups").next(
+            "turn it on: without it Apple leaves passwords, Health, call history and Safari history out of every backup",
+        ),
+    }
 }
 
 /// Whether the password that a phone's newest snapshot wants is kept; `newest` is its short id, and that.
@@ -340,6 +352,12 @@ pub fn repository(outcome: Result<Holdings, String>) -> Vec<Check> {
             "`russet reopen --phone-password-file FILE`, or the next `russet backup`, makes the snapshots, without the iPhone",
         ));
     }
+    if held.interrupted_count > 0 {
+        let found =
+            format!("{} of which an iPhone has not sent everything", held.interrupted_count);
+        let check = Check::new("interrupted backups", Health::Worth, found);
+        checks.push(check.next("connect it: the next `russet backup` goes on there"));
+    }
     if held.closed_count > 0 {
         let found = format!("{} are kept as an iPhone encrypted them", held.closed_count);
         checks.push(Check::new("closed snapshots", Health::Worth, found).next(
@@ -356,6 +374,8 @@ pub struct Holdings {
     pub snapshot_count: u64,
     /// Backups that wait for their iPhone backup password.
     pub waiting_count: u64,
+    /// Backups of which their iPhones have not sent everything.
+    pub interrupted_count: u64,
     /// Snapshots that are kept as an iPhone encrypted them.
     pub closed_count: u64,
 }
@@ -367,6 +387,7 @@ pub fn holdings(repository: &Repository) -> Holdings {
     Holdings {
         snapshot_count: snapshots.len() as u64,
         waiting_count: waiting(repository).len() as u64,
+        interrupted_count: interrupted(repository).len() as u64,
         closed_count: snapshots.iter().filter(|snapshot| is_closed(snapshot)).count() as u64,
     }
 }

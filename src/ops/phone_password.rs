@@ -43,6 +43,9 @@ pub enum PhonePasswordError {
     /// There is none.
     #[error("backups of this iPhone are not encrypted: it has no backup password")]
     IsOff,
+    /// An organisation wants its backups encrypted.
+    #[error("whoever manages this iPhone demands encrypted backups (Apple's error 207)")]
+    Demanded,
     /// The way to the phone.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -135,7 +138,7 @@ pub fn change(
     opened.prepare_to_write(observer)?;
     opened.repository.mend_segments()?;
     let values = phone.values()?;
-    let udid = values.udid.unwrap_or_else(|| phone.attached().udid.clone());
+    let udid = values.udid.clone().unwrap_or_else(|| phone.attached().udid.clone());
     let repository = &opened.repository;
     let (snapshots, _) = record::all(repository);
     let begun =
@@ -151,7 +154,7 @@ pub fn change(
         )?)
     });
     let _lost = link.disconnect();
-    let is_rewrapped = is_rewrapped?;
+    let is_rewrapped = is_rewrapped.map_err(|error| told_apart(error, change, &values))?;
     drop(session);
     let settled = is_in_force(phone, change.encrypts());
     let new = change.new_password().filter(|_| settled.is_ok() && is_rewrapped && remembers);
@@ -159,6 +162,22 @@ pub fn change(
     opened.remember(observer);
     settled?;
     Ok(Changed { is_rewrapped, is_kept })
+}
+
+/// Apple's 207 is a wrong password, or that encryption is demanded: the phone's words decide, and where they say neither, what
+/// its settings say.
+fn told_apart(
+    error: PhonePasswordError,
+    change: Change<'_>,
+    values: &Values,
+) -> PhonePasswordError {
+    let PhonePasswordError::Change(ChangeError::Phone { code: 207, description }) = &error else {
+        return error;
+    };
+    let words = description.to_lowercase();
+    let is_demanded = words.contains("must be encrypted")
+        || values.requires_encryption == Some(true) && !words.contains("password");
+    if is_demanded && !change.encrypts() { PhonePasswordError::Demanded } else { error }
 }
 
 /// Keeps the new password beside the keybag that the phone wrapped anew. The change is done whether this succeeds or not.
@@ -193,8 +212,26 @@ fn is_in_force(phone: &mut Phone, encrypts: bool) -> Result<(), PhonePasswordErr
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_207_means_is_told_by_the_phone_s_words_and_else_by_its_settings() {
+        let old = PhonePassword::new("x").unwrap();
+        let is_demanded = |words: &str, requires_encryption, change| {
+            let description = words.to_owned();
+            let error = ChangeError::Phone { code: 207, description }.into();
+            let values = Values { requires_encryption, ..Values::default() };
+            matches!(told_apart(error, change, &values), PhonePasswordError::Demanded)
+        };
+        let off = Change::Disable { old: &old };
+        assert!(is_demanded("Backups of this device must be encrypted", None, off));
+        assert!(is_demanded("", Some(true), off));
+        assert!(!is_demanded("", None, off));
+        assert!(!is_demanded("Invalid password", Some(true), off));
+        assert!(!is_demanded("", Some(true), Change::Change { old: &old, new: &old }));
+    }
 
     #[test]
     fn a_password_is_enabled_once_and_changed_only_where_there_is_one() {

@@ -25,8 +25,7 @@ use crate::snapshot::record::Verdict;
 use crate::snapshot::walk::{BlobWalk, visit_chunks};
 use crate::snapshot::{Snapshot, TreeError, TreeWalk, What};
 
-/// The word on snapshots that are made for safety before a restore.
-pub const SAFETY_TAG: &str = "before-restore";
+pub use crate::snapshot::select::SAFETY_TAG;
 
 /// Files that are named of those that miss pieces.
 const NAMED_COUNT_MAX: usize = 20;
@@ -216,20 +215,21 @@ fn missing(repository: &Repository, snapshot: &Snapshot) -> Result<(usize, Vec<S
     Ok((absent.len(), named))
 }
 
-/// Backs the phone up before it is written to.
+/// Backs the phone up before it is written to; `passwords` are tried to open what it encrypted.
 ///
 /// # Errors
 /// There is no such snapshot, or it is not whole: the phone must be left alone.
 pub fn safety_backup(
     opened: &mut Opened,
     job: Job<'_>,
+    passwords: Passwords,
     location: &Path,
     observer: &dyn Observer,
 ) -> Result<BackedUp, SafetyError> {
     let options = BackupOptions { tags: vec![SAFETY_TAG.to_owned()], ..BackupOptions::default() };
     // A safety snapshot is never refused for want of a password: as the phone encrypted it, it restores as well.
     let nobody = |_: Asked<'_>| Answer::Nobody;
-    let keys = PhoneKeys::new(Passwords::default(), &nobody, Unopened::Store, location);
+    let keys = PhoneKeys::new(passwords, &nobody, Unopened::Store, location);
     let mut made = backup(opened, vec![job], &options, &keys, observer, &|| false)?;
     match made.pop() {
         Some(Ok(made)) if made.snapshot.is_good() => Ok(made),

@@ -1,13 +1,25 @@
 //! Choosing a snapshot by what a person types: id, `latest`, `latest~1`, a date, `DEVICE@…`.
 //!
 //! Invariant: a word that fits several snapshots chooses none and names them; `latest` is never an incomplete snapshot while a
-//! complete one exists, and never one from the future while another exists.
+//! complete one exists, and never one from the future while another exists; nor is it a safety backup while another exists.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use unicode_normalization::UnicodeNormalization;
 
 use super::Snapshot;
+
+/// The word on snapshots that are made for safety before a restore.
+pub const SAFETY_TAG: &str = "before-restore";
+
+/// What a word chose.
+#[derive(Debug, Clone, Copy)]
+pub struct Selected<'s> {
+    /// The snapshot.
+    pub snapshot: &'s Snapshot,
+    /// The newest safety backup that was passed over, if it is newer.
+    pub passed_over: Option<&'s Snapshot>,
+}
 
 /// Why a word chooses no snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +68,7 @@ pub fn select<'s>(
     word: &str,
     zone: &TimeZone,
     now: i64,
-) -> Result<&'s Snapshot, SelectError> {
+) -> Result<Selected<'s>, SelectError> {
     if snapshots.is_empty() {
         return Err(SelectError::Empty);
     }
@@ -80,7 +92,7 @@ pub fn select<'s>(
         before.sort_by_key(|s| s.record.backup_time);
         return latest(&before, 0, now).ok_or_else(|| SelectError::None(word.to_owned()));
     }
-    by_id(&of_device, which, word)
+    by_id(&of_device, which, word).map(|snapshot| Selected { snapshot, passed_over: None })
 }
 
 /// A date is `YYYY-MM-DD` and nothing shorter: eight digits alone are the beginning of an id.
@@ -95,14 +107,17 @@ fn latest_back(which: &str) -> Option<usize> {
     if rest.is_empty() { Some(0) } else { rest.strip_prefix('~')?.parse().ok() }
 }
 
-fn latest<'s>(snapshots: &[&'s Snapshot], back: usize, now: i64) -> Option<&'s Snapshot> {
+fn latest<'s>(snapshots: &[&'s Snapshot], back: usize, now: i64) -> Option<Selected<'s>> {
     // A day of grace for clocks that are a little off.
     let sane = |s: &&&Snapshot| s.is_good() && s.time() <= now + 86_400;
-    let good: Vec<_> = snapshots.iter().filter(sane).collect();
-    match good.len() {
-        0 => snapshots.iter().rev().nth(back).copied(),
-        _ => good.iter().rev().nth(back).map(|s| **s),
-    }
+    let good: Vec<&Snapshot> = snapshots.iter().filter(sane).copied().collect();
+    // After a restore that failed, `latest` is still what it was.
+    let (safety, asked_for): (Vec<&Snapshot>, Vec<&Snapshot>) =
+        good.iter().partition(|s| s.state.tags.contains(SAFETY_TAG));
+    let from = [asked_for.as_slice(), &good, snapshots].into_iter().find(|all| !all.is_empty())?;
+    let snapshot = from.iter().rev().nth(back).copied()?;
+    let newer = |s: &&&Snapshot| !asked_for.is_empty() && s.time() > snapshot.time();
+    Some(Selected { snapshot, passed_over: safety.iter().rfind(newer).copied() })
 }
 
 fn by_id<'s>(
@@ -228,7 +243,7 @@ mod tests {
 
     fn chosen(word: &str) -> Result<u8, SelectError> {
         let all = some();
-        select(&all, word, &TimeZone::UTC, 20 * DAY).map(|s| s.id.as_bytes()[0])
+        select(&all, word, &TimeZone::UTC, 20 * DAY).map(|s| s.snapshot.id.as_bytes()[0])
     }
 
     #[test]
@@ -236,6 +251,30 @@ mod tests {
         assert_eq!(chosen("latest"), Ok(0xb3));
         assert_eq!(chosen("latest~1"), Ok(0xa2));
         assert_eq!(chosen("latest~9"), Err(SelectError::None("latest~9".to_owned())));
+    }
+
+    #[test]
+    fn latest_passes_over_safety_backups_and_tells_of_a_newer_one() {
+        let mut all = some();
+        all[2].state.tags.insert(SAFETY_TAG.to_owned());
+        let chosen = |word| {
+            let chosen = select(&all, word, &TimeZone::UTC, 20 * DAY)?;
+            let id = |s: &Snapshot| s.id.as_bytes()[0];
+            Ok::<_, SelectError>((id(chosen.snapshot), chosen.passed_over.map(id)))
+        };
+        assert_eq!(chosen("latest"), Ok((0xa2, Some(0xb3))));
+        assert_eq!(chosen("latest~1"), Ok((0xa1, Some(0xb3))));
+        assert_eq!(chosen("1970-01-13"), Ok((0xa2, Some(0xb3))));
+        assert_eq!(chosen("1970-01-12"), Ok((0xa2, None)));
+        assert_eq!(chosen("b3"), Ok((0xb3, None)));
+    }
+
+    #[test]
+    fn a_safety_backup_is_latest_where_nothing_else_is() {
+        let mut all = vec![snapshot(1, "aa", "x", DAY, Verdict::Complete)];
+        all[0].state.tags.insert(SAFETY_TAG.to_owned());
+        let chosen = select(&all, "latest", &TimeZone::UTC, DAY).unwrap();
+        assert_eq!((chosen.snapshot.id, chosen.passed_over.is_none()), (all[0].id, true));
     }
 
     #[test]
@@ -269,8 +308,9 @@ mod tests {
         let usb = &mut all[2];
         usb.record.kind = "usb".to_owned();
         usb.record.captured = 13 * DAY + 1;
-        let chosen =
-            |word| select(&all, word, &TimeZone::UTC, 20 * DAY).map(|s| s.id.as_bytes()[0]);
+        let chosen = |word| {
+            select(&all, word, &TimeZone::UTC, 20 * DAY).map(|s| s.snapshot.id.as_bytes()[0])
+        };
         assert_eq!(chosen("1970-01-13"), Ok(0xb3));
         assert_eq!(chosen("1970-01-12"), Ok(0xa2));
     }
@@ -283,8 +323,9 @@ mod tests {
             id[..4].copy_from_slice(&[0x20, 0x26, 0x01, 0x04]);
             id
         });
-        let chosen =
-            |word| select(&all, word, &TimeZone::UTC, 90 * DAY).map(|s| s.record.backup_time);
+        let chosen = |word| {
+            select(&all, word, &TimeZone::UTC, 90 * DAY).map(|s| s.snapshot.record.backup_time)
+        };
         assert_eq!(chosen("20260104"), Ok(10 * DAY));
         assert_eq!(chosen("20260105"), Err(SelectError::None("20260105".to_owned())));
         assert_eq!(chosen("2026-01-04"), Ok(90 * DAY));
@@ -307,6 +348,6 @@ mod tests {
     #[test]
     fn incomplete_ones_are_latest_only_where_nothing_else_is() {
         let all = vec![snapshot(1, "aa", "x", DAY, Verdict::Incomplete)];
-        assert_eq!(select(&all, "latest", &TimeZone::UTC, 0).unwrap().id, all[0].id);
+        assert_eq!(select(&all, "latest", &TimeZone::UTC, 0).unwrap().snapshot.id, all[0].id);
     }
 }

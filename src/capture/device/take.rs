@@ -194,8 +194,10 @@ impl Told for Teller<'_> {
     fn refused(&mut self, path: &[u8], error: &FileError) {
         // That nothing was there is the usual answer at the beginning of a first backup.
         if error.kind != super::FileErrorKind::NotFound {
-            let path = String::from_utf8_lossy(path).into_owned();
-            self.observer.remark(&format!("the phone was refused {path}: {}", error.text));
+            // Not every question is about a file.
+            let path = String::from_utf8_lossy(path);
+            let what = if path.is_empty() { "an answer" } else { &*path };
+            self.observer.remark(&format!("the phone was refused {what}: {}", error.text));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::snapshot::Snapshot;
 pub(super) fn extract(context: &Context, args: Extract) -> Result<u8, Failure> {
     check_target(&args.target, &context.location()?)?;
     let opened = context.read()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     let options = ExtractOptions {
         target: args.target,
         wanted: Wanted { paths: args.path, apps: args.app, photos: args.photos },

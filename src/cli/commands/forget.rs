@@ -20,7 +20,7 @@ pub(super) fn forget(context: &Context, args: &Forget) -> Result<u8, Failure> {
     let mut opened = if args.dry_run { context.read()? } else { context.write()? };
     let mut snapshots: Vec<Snapshot> = Vec::new();
     for word in &args.snapshots {
-        let snapshot = chosen(&opened, word)?;
+        let snapshot = chosen(context, &opened, word)?;
         if !snapshots.iter().any(|s| s.id == snapshot.id) {
             snapshots.push(snapshot);
         }

@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
+use super::reopen::interrupted_line;
 use super::{chosen, closed, opens_it};
 use crate::cli::args::{Cat, Ls, Note, One, Snapshots, Tag};
 use crate::cli::context::Context;
@@ -10,7 +11,7 @@ use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, count, counted, moment, path, plain, rfc3339};
 use crate::cli::output;
 use crate::observe::Observer;
-use crate::ops::backup::{Waiting, waiting};
+use crate::ops::backup::{Waiting, interrupted, waiting};
 use crate::ops::reopen::is_closed;
 use crate::ops::{list, mark};
 use crate::snapshot::record::Verdict;
@@ -53,15 +54,21 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
         output::note(
             "No snapshots yet. `russet backup` takes an iPhone, `russet import FOLDER` a Finder or iTunes backup.",
         );
-        return Ok(0);
-    }
-    if shown.is_empty() {
+    } else if shown.is_empty() {
         let what = args.tag.as_ref().map_or(String::new(), |t| format!(" with the tag \"{t}\""));
         output::note(&format!("There is no snapshot{}.", plain(&what)));
-        return Ok(0);
+    } else {
+        tell_list(context, &shown)?;
     }
+    for backup in interrupted(&opened.repository) {
+        context.progress.remark(&interrupted_line(&backup));
+    }
+    Ok(0)
+}
+
+fn tell_list(context: &Context, shown: &[&Snapshot]) -> Result<(), Failure> {
     let closed_count = shown.iter().filter(|snapshot| is_closed(snapshot)).count() as u64;
-    for line in table(&shown).lines() {
+    for line in table(shown).lines() {
         output::line(line.trim_end())?;
     }
     if closed_count > 0 {
@@ -70,7 +77,7 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
             counted(closed_count, "snapshot")
         ));
     }
-    Ok(0)
+    Ok(())
 }
 
 fn table(shown: &[&Snapshot]) -> Table {
@@ -146,7 +153,7 @@ fn describe(snapshot: &Snapshot) -> serde_json::Value {
 
 pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
     let opened = context.read()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     if args.categories {
         return categories(context, &opened.repository, &snapshot);
     }
@@ -336,7 +343,7 @@ fn categories(
 
 pub(super) fn cat(context: &Context, args: &Cat) -> Result<u8, Failure> {
     let opened = context.read()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     let entry = list::find_file(&opened.repository, &snapshot, &args.path, &context.progress);
     context.progress.clear();
     let Some(Entry { what: What::File(content), .. }) = entry else {
@@ -407,7 +414,7 @@ pub(super) fn stats(context: &Context) -> Result<u8, Failure> {
 
 pub(super) fn pin(context: &Context, args: &One, on: bool) -> Result<u8, Failure> {
     let mut opened = context.write()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     mark::pin(&mut opened, snapshot.id, on)?;
     opened.remember(&context.progress);
     said(context, &snapshot, if on { "is pinned" } else { "is no longer pinned" })
@@ -423,7 +430,7 @@ pub(super) fn tag(context: &Context, args: &Tag) -> Result<u8, Failure> {
         ));
     }
     let mut opened = context.write()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     if args.remove && !snapshot.state.tags.contains(&args.tag) {
         let what = format!("snapshot {} has no tag \"{}\"", snapshot.short_id(), args.tag);
         let tags: Vec<String> = snapshot.state.tags.iter().map(|t| plain(t)).collect();
@@ -441,7 +448,7 @@ pub(super) fn note(context: &Context, args: &Note) -> Result<u8, Failure> {
         return Err(Failure::new(code::USAGE, "a note has at most 10,000 bytes"));
     }
     let mut opened = context.write()?;
-    let snapshot = chosen(&opened, &args.snapshot)?;
+    let snapshot = chosen(context, &opened, &args.snapshot)?;
     mark::note(&mut opened, snapshot.id, &args.text)?;
     opened.remember(&context.progress);
     said(

@@ -21,6 +21,7 @@ use jiff::tz::TimeZone;
 use super::args::{Cli, Command};
 use super::context::Context;
 use super::failure::{Failure, code};
+use crate::observe::Observer;
 use crate::ops::open::Opened;
 use crate::ops::reopen::is_closed;
 use crate::snapshot::select::select;
@@ -78,9 +79,16 @@ fn closed(snapshot: &Snapshot) -> Option<Failure> {
     is_closed(snapshot).then(|| Failure::new(code::FAILED, what).next(opens_it(snapshot)))
 }
 
-/// The snapshot that a word means.
-fn chosen(opened: &Opened, word: &str) -> Result<Snapshot, Failure> {
+/// The snapshot that a word means; says so if a newer one was passed over.
+fn chosen(context: &Context, opened: &Opened, word: &str) -> Result<Snapshot, Failure> {
     let (snapshots, _) = record::all(&opened.repository);
     let now = i64::try_from(opened.repository.ambient().now_secs()).unwrap_or(i64::MAX);
-    Ok(select(&snapshots, word, &TimeZone::system(), now)?.clone())
+    let chosen = select(&snapshots, word, &TimeZone::system(), now)?;
+    if let Some(newer) = chosen.passed_over {
+        context.progress.remark(&format!(
+            "snapshot {} is newer: the safety backup before a restore; name it by its id",
+            newer.short_id()
+        ));
+    }
+    Ok(chosen.snapshot.clone())
 }

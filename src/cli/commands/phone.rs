@@ -221,6 +221,12 @@ fn trust(
     Ok(ask_to_trust(muxer, attached, "russet", patience, &mut tell)?)
 }
 
+/// Whether phones are there over Wi-Fi, and none by cable.
+fn is_far(muxer: &Muxer) -> bool {
+    let all = muxer.list().unwrap_or_default();
+    !all.is_empty() && all.iter().all(|a| a.connection == Connection::Network)
+}
+
 fn no_phone(wanted: Option<&str>) -> Failure {
     let what = match wanted {
         Some(wanted) => format!("no connected iPhone is called \"{wanted}\""),
@@ -245,6 +251,11 @@ fn chosen(muxer: &Muxer, args: &Backup) -> Result<Vec<Seen>, Failure> {
             Err(failure) if waiting && failure.code() == code::NO_PHONE && !stop::asked() => {
                 std::thread::sleep(Duration::from_millis(500));
             }
+            Err(failure) if failure.code() == code::NO_PHONE && !args.wifi && is_far(muxer) => {
+                return Err(failure.next(
+                    "one is there over Wi-Fi: `russet backup --wifi` takes it; or plug it in and unlock it",
+                ));
+            }
             other => return other,
         }
     }
@@ -265,7 +276,14 @@ fn choose(seen: Result<Vec<Seen>, Failure>, args: &Backup) -> Result<Vec<Seen>, 
 
 /// The one phone that is meant, which must be connected by cable. `how` names a phone in the same command.
 pub(super) fn one(muxer: &Muxer, wanted: Option<&str>, how: &str) -> Result<Seen, Failure> {
-    let mut seen = look(muxer, false)?;
+    match by_cable(look(muxer, false)?, wanted, how) {
+        Err(failure) if failure.code() == code::NO_PHONE && is_far(muxer) => Err(failure
+            .next("one is there over Wi-Fi, and this needs the cable: plug it in and unlock it")),
+        other => other,
+    }
+}
+
+fn by_cable(mut seen: Vec<Seen>, wanted: Option<&str>, how: &str) -> Result<Seen, Failure> {
     if let Some(wanted) = wanted {
         seen = named(&mut seen, &[wanted.to_owned()])?;
     }
@@ -343,8 +361,9 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let observer = &context.progress;
     let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked)?;
     context.progress.clear();
+    let is_told = !context.global.quiet && done.iter().flatten().all(|made| made.was_released);
     worst = worse(worst, tell_all(context, &names, done, several)?);
-    if worst == 0 && by_cable && !names.is_empty() && !context.json() {
+    if worst == 0 && !is_told && by_cable && !names.is_empty() && !context.json() {
         let phones = if several { "phones" } else { "phone" };
         output::line(&format!("  You can unplug the {phones}."))?;
     }
@@ -447,12 +466,12 @@ pub(super) fn tell_waiting(
     if !waiting.is_empty() {
         context.progress.clear();
     }
-    for (udid, result) in waiting {
+    for Finished { udid, device, result } in waiting {
         match result {
             Ok(made) => worst = worse(worst, tell_made(context, &made)?),
             Err(error) => {
                 let failure = Failure::from(error);
-                tell_failure(context, &udid, &failure)?;
+                tell_failure(context, &plain(&device), &failure)?;
                 worst = worse(worst, failure.code());
                 // What is given up keeps nobody from beginning anew.
                 if failure.code() != code::INCOMPLETE {

@@ -26,7 +26,7 @@ pub(super) fn show(context: &Context, word: &str) -> Result<u8, Failure> {
         .next("`--json` writes it anywhere"));
     }
     let opened = context.read()?;
-    let snapshot = chosen(&opened, word)?;
+    let snapshot = chosen(context, &opened, word)?;
     let locked = locked(&opened, &snapshot)?;
     let password = remembered::remembered(&opened.repository, &locked.keybag.id());
     context.progress.clear();
@@ -44,7 +44,7 @@ pub(super) fn show(context: &Context, word: &str) -> Result<u8, Failure> {
 
 pub(super) fn remember(context: &Context, word: &str, file: Option<&Path>) -> Result<u8, Failure> {
     let opened = context.write()?;
-    let snapshot = chosen(&opened, word)?;
+    let snapshot = chosen(context, &opened, word)?;
     let locked = locked(&opened, &snapshot)?;
     let prompt = prompt(&snapshot);
     let given = secret::of_phone(file, true, "--phone-password-file", &prompt, false)?;
@@ -80,7 +80,7 @@ pub(super) fn forget(context: &Context, word: Option<&str>) -> Result<u8, Failur
             all
         }
         Some(word) => {
-            let snapshot = chosen(&opened, word)?;
+            let snapshot = chosen(context, &opened, word)?;
             let id = locked(&opened, &snapshot)?.keybag.id();
             let of_it: Vec<Remembered> = all.into_iter().filter(|e| e.keybag == id).collect();
             if of_it.is_empty() {

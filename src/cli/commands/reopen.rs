@@ -21,7 +21,7 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     let mut opened = context.write()?;
     let mut wanted = Vec::new();
     for word in &args.snapshots {
-        wanted.push(chosen(&opened, word)?);
+        wanted.push(chosen(context, &opened, word)?);
     }
     let (mut worst, mut told_count) = (0, 0);
     if wanted.is_empty() {
@@ -29,7 +29,7 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         let progress = &context.progress;
         let waiting = finish_waiting(&mut opened, &options, &keys, progress, &stop::asked)?;
         told_count = waiting.len();
-        let made = waiting.iter().filter_map(|(_, result)| Some(result.as_ref().ok()?.snapshot.id));
+        let made = waiting.iter().filter_map(|done| Some(done.result.as_ref().ok()?.snapshot.id));
         let made: Vec<_> = made.collect();
         worst = phone::tell_waiting(context, waiting)?.0;
         let interrupted = interrupted(&opened.repository);
@@ -78,20 +78,25 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     Ok(worst)
 }
 
+/// Where a backup stopped, and what goes on with it.
+pub(super) fn interrupted_line(backup: &Interrupted) -> String {
+    format!(
+        "{} has not sent everything of its last backup ({} are here): connect it, and `russet backup` goes on there",
+        plain(&backup.device),
+        bytes(backup.received_len),
+    )
+}
+
 /// Tells of what nobody can open yet: the keys come last.
 fn tell_interrupted(context: &Context, backups: &[Interrupted]) -> Result<(), Failure> {
     context.progress.clear();
     for backup in backups {
-        let Interrupted { device, udid, received_len } = backup;
         if context.json() {
+            let Interrupted { device, udid, received_len } = backup;
             let body = json!({ "device": device, "udid": udid, "received_len": received_len });
             output::message("interrupted", body)?;
         } else {
-            output::line(&format!(
-                "{} has not sent everything of its last backup ({} are here): connect it, and `russet backup` goes on there",
-                plain(device),
-                bytes(*received_len),
-            ))?;
+            output::line(&interrupted_line(backup))?;
         }
     }
     Ok(())

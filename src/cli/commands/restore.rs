@@ -27,7 +27,7 @@ pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
 fn to_folder(context: &Context, word: &str, target: PathBuf) -> Result<u8, Failure> {
     check_target(&target, &context.location()?)?;
     let opened = context.read()?;
-    let snapshot = chosen(&opened, word)?;
+    let snapshot = chosen(context, &opened, word)?;
     let options = RestoreOptions { target, zone: TimeZone::system() };
     let done =
         restore_snapshot(&opened.repository, &snapshot, &options, &context.progress, &stop::asked)?;

@@ -1,10 +1,11 @@
 //! `restore --to-phone`.
 
-use jiff::tz::TimeZone;
 use serde_json::json;
 
+use super::chosen;
 use super::phone::{job, muxer, one};
 use super::remembered::for_phone;
+use crate::apple::Passwords;
 use crate::capture::device::give::RestoreWish;
 use crate::cli::args::ToPhone;
 use crate::cli::context::Context;
@@ -13,10 +14,8 @@ use crate::cli::format::{bytes, counted, moment, plain};
 use crate::cli::{output, secret};
 use crate::observe::Observer;
 use crate::ops::backup::{BackedUp, Job};
-use crate::ops::open::Opened;
 use crate::ops::restore_phone::{SAFETY_TAG, preflight, restore_to_phone, safety_backup};
-use crate::snapshot::select::select;
-use crate::snapshot::{Snapshot, record};
+use crate::snapshot::Snapshot;
 
 const HOW: &str = "restore SNAP --to-phone NAME";
 
@@ -31,17 +30,24 @@ pub(super) fn to_phone(
     let seen = one(&muxer, device, HOW)?;
     let attached = seen.attached.clone();
     let mut opened = if args.no_safety_backup { context.read()? } else { context.write()? };
-    let snapshot = meant(&opened, word)?;
+    let snapshot = chosen(context, &opened, word)?;
     let mut found = job(context, &muxer, seen, &context.progress)?;
     let values = found.phone.values()?;
     let name = plain(values.name.as_deref().unwrap_or(&attached.udid));
     preflight(&opened.repository, &snapshot, &values, &context.progress)?;
+    let file = args.phone_password_file.as_deref();
     // Where nobody could tell whether it is encrypted, a password that is given goes along.
-    let is_told = snapshot.record.encrypted.is_none() && args.phone_password_file.is_some();
+    let is_told = snapshot.record.encrypted.is_none() && file.is_some();
     let password = if snapshot.record.encrypted == Some(true) || is_told {
-        Some(for_phone(&opened, &snapshot, args.phone_password_file.as_deref())?)
+        Some(for_phone(&opened, &snapshot, file)?)
     } else {
         None
+    };
+    // It opens the safety backup also where the snapshot needs none. A pipe is read once.
+    let given = match (&password, file) {
+        (Some(password), Some(_)) => Some(password.again()),
+        (None, Some(file)) => Some(secret::phone_password_file(file)?),
+        (_, None) => None,
     };
     context.progress.clear();
     secret::confirm_name(&question(&name, &snapshot, args), &name, context.global.yes)?;
@@ -49,6 +55,7 @@ pub(super) fn to_phone(
         let made = safety_backup(
             &mut opened,
             found,
+            Passwords::new(given.into_iter().collect()),
             &super::phone_keys::location(context)?,
             &context.progress,
         )?;
@@ -69,23 +76,6 @@ pub(super) fn to_phone(
     tell_done(context, &snapshot, (&name, &attached.udid), wish)
 }
 
-/// The snapshot that a word means; one that was made for safety only by its id: after an attempt that failed, `latest` is
-/// still what it was.
-fn meant(opened: &Opened, word: &str) -> Result<Snapshot, Failure> {
-    let (all, _) = record::all(&opened.repository);
-    let now = i64::try_from(opened.repository.ambient().now_secs()).unwrap_or(i64::MAX);
-    let wanted: Vec<Snapshot> =
-        all.iter().filter(|s| !s.state.tags.contains(SAFETY_TAG)).cloned().collect();
-    let zone = TimeZone::system();
-    match select(&wanted, word, &zone, now) {
-        Ok(snapshot) => Ok(snapshot.clone()),
-        Err(error) if word.chars().all(|c| c.is_ascii_hexdigit()) => {
-            Ok(select(&all, word, &zone, now).map_err(|_| error)?.clone())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn question(name: &str, snapshot: &Snapshot, args: &ToPhone) -> String {
     let what = if args.remove_items {
         "Everything else on it is REMOVED."
@@ -96,7 +86,7 @@ fn question(name: &str, snapshot: &Snapshot, args: &ToPhone) -> String {
         "Snapshot {} of \"{}\", {}, will be written to \"{name}\". {what}\nType the name of the iPhone to go on:",
         snapshot.short_id(),
         plain(snapshot.device_name()),
-        moment(snapshot.time()),
+        moment(snapshot.record.backup_time),
     )
 }
 

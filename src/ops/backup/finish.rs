@@ -28,11 +28,19 @@ use crate::pipeline::{Cuts, run};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::{self, SnapshotRecord};
 
-/// The UDID of a phone, and what came of its backup that waited.
-pub type Finished = (String, Result<BackedUp, BackupError>);
+/// What came of a backup that waited.
+#[derive(Debug)]
+pub struct Finished {
+    /// The phone.
+    pub udid: String,
+    /// The phone's name, or its UDID.
+    pub device: String,
+    /// Its snapshot.
+    pub result: Result<BackedUp, BackupError>,
+}
 
 /// Makes the snapshots of backups that their phones have finished, and that wait: for their keys, or because a run ended too
-/// early. Each with the UDID of its phone.
+/// early.
 ///
 /// # Errors
 /// The repository must not or cannot be written to at all.
@@ -58,6 +66,8 @@ pub fn finish_waiting(
         let writer = opened.writer()?;
         let (snapshots, _) = record::all(&opened.repository);
         let (udid, committing) = (found.record.udid.clone(), Mutex::new(()));
+        let name = found.record.received.as_ref().and_then(|received| received.device.name.clone());
+        let device = name.unwrap_or_else(|| udid.clone());
         let repository = &opened.repository;
         let this = Run {
             repository,
@@ -70,7 +80,7 @@ pub fn finish_waiting(
             stop,
         };
         if let Some(result) = this.again(found, observer).transpose() {
-            done.push((udid, settle(opened, result, options)?));
+            done.push(Finished { udid, device, result: settle(opened, result, options)? });
         }
     }
     opened.remember(observer);
@@ -205,7 +215,8 @@ impl Run<'_> {
         }
         let state = SnapshotState::default();
         let snapshot = Box::new(Snapshot { id, record, state });
-        Ok(BackedUp { snapshot, written, received_len, is_resumed, kept_count })
+        let was_released = spool.is_some();
+        Ok(BackedUp { snapshot, written, received_len, is_resumed, kept_count, was_released })
     }
 
     /// Removes what a snapshot was made in.

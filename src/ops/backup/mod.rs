@@ -68,6 +68,8 @@ pub struct BackedUp {
     pub is_resumed: bool,
     /// Files of an opened backup that stay encrypted.
     pub kept_count: u64,
+    /// Whether it was told already that the phone may be unplugged: what it sent waited for its keys.
+    pub was_released: bool,
 }
 
 /// Why a phone was not backed up.

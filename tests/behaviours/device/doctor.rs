@@ -70,6 +70,10 @@ fn what_is_in_the_way_is_told_with_what_to_do_and_ends_with_1() {
     assert!(ran.stdout.contains("! Blue iPhone: lock: the phone is locked"), "{}", ran.stdout);
     assert!(ran.stdout.contains("! Blue iPhone: encryption: the phone does not"), "{}", ran.stdout);
 
+    let managed = phone.serve(Script { requires_encryption: true, ..calm() });
+    let ran = scene.run(&managed, &["doctor"]).code(1);
+    assert!(ran.stdout.contains("whoever manages it demands that"), "{}", ran.stdout);
+
     let args = ["--repo", "/nonexistent/drive", "doctor"];
     let ran = scene.run(&phone.serve(calm()), &args).code(1);
     assert!(ran.stdout.contains("is the drive connected, and the path right?"), "{}", ran.stdout);

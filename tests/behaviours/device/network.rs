@@ -27,7 +27,9 @@ fn kind(scene: &Scene) -> String {
 fn a_phone_in_the_network_is_backed_up_where_that_is_asked_for() {
     let (scene, phone) = (Scene::new(), TestPhone::paired());
     let address = phone.serve(in_the_network());
-    scene.run(&address, &["backup"]).code(14);
+    scene.run(&address, &["backup"]).code(14).says(&["russet backup --wifi"]);
+    let ran = scene.run(&address, &["phone-password", "status"]).code(14);
+    ran.says(&["this needs the cable"]);
     let summary = scene.run(&address, &["backup", "--wifi", "--json"]).code(0).summary();
     scene.assert_restores(id(&summary), &phone.truth());
     assert_eq!(kind(&scene), "wifi");

@@ -23,11 +23,22 @@ fn waiting() -> (Scene, TestPhone) {
 #[test]
 fn the_phone_may_go_only_after_the_backup_that_needs_it() {
     let (scene, phone) = waiting();
-    let said = scene.run(&phone.serve(Script::default()), &["backup"]).code(0).stdout;
-    let lines: Vec<&str> = said.lines().map(str::trim).collect();
-    assert_eq!(lines.iter().filter(|line| line.starts_with("✓ Snapshot")).count(), 2, "{said}");
-    assert_eq!(lines.iter().filter(|line| **line == UNPLUG).count(), 1, "{said}");
-    assert_eq!(lines.last(), Some(&UNPLUG), "{said}");
+    let told = "the phone may be unplugged now";
+    let ran = scene.run(&phone.serve(Script::default()), &["backup"]).code(0).says(&[told]);
+    let said = ran.stdout;
+    assert_eq!(said.lines().filter(|line| line.starts_with("✓ Snapshot")).count(), 2, "{said}");
+    assert!(!said.contains(UNPLUG), "said twice: {said}");
+    let quiet = ["--quiet", "backup"];
+    let said = scene.run(&phone.serve(Script::default()), &quiet).code(0).stdout;
+    assert_eq!(said.lines().last().map(str::trim), Some(UNPLUG), "{said}");
+}
+
+#[test]
+fn a_phone_that_does_not_encrypt_may_go_at_the_end() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired());
+    let ran = scene.run(&phone.serve(Script::default()), &["backup"]).code(0);
+    assert_eq!(ran.stdout.lines().last().map(str::trim), Some(UNPLUG), "{}", ran.stdout);
+    assert!(!ran.stderr.contains("may be unplugged now"), "{}", ran.stderr);
 }
 
 #[test]

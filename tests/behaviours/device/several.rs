@@ -101,3 +101,20 @@ fn of_several_phones_one_must_be_named_by_what_only_it_has() {
     two.scene.run(&middle.address(), &["backup", &first, &second]).code(0);
     two.assert_snapshots(&[0, 1]);
 }
+
+#[test]
+fn a_drive_that_goes_away_in_the_middle_is_told_as_that() {
+    for sent_len in [1_000_000, 6_000_000] {
+        let (scene, phone) = (Scene::new(), TestPhone::paired());
+        let middle = Middle::new(&[(phone.udid(), phone.serve(calm()))]);
+        let (there, away) = (scene.repository.path().to_owned(), scene.repository.beside("away"));
+        let (from, to) = (there.clone(), away.clone());
+        let unplug = move || std::fs::rename(from, to).unwrap();
+        middle.after(0, sent_len, Act::Call(Box::new(unplug)));
+        let ran = scene.run(&middle.address(), &["backup"]).code(17);
+        let ran = ran.says(&["is not connected any more", "next: plug the drive in again"]);
+        assert!(!ran.stderr.contains("refused :"), "{}", ran.stderr);
+        std::fs::rename(&away, &there).unwrap();
+        scene.backup_well(&phone);
+    }
+}

@@ -70,7 +70,7 @@ fn troubles() -> [Row; 17] {
         ("202: cancelled", Ends(202), 15, &["it was cancelled on the iPhone"]),
         ("203: newer iOS", Ends(203), 1, &["next: update the iPhone"]),
         ("205: files not in backup", Ends(205), 1, &["next: run it again with `--full`"]),
-        ("207: encryption required", Backup(managed), 22, &["207", "demands encrypted backups"]),
+        ("207: encryption required", Backup(managed), 1, &["207", "russet phone-password enable"]),
         ("208: passcode not entered", Backup(never), 15, &["208", "the passcode was not entered"]),
         ("209: forbidden", Ends(209), 1, &["next: whoever manages this iPhone forbids backups"]),
         ("EOF in the middle", Backup(cut), 17, &["the link to the phone was lost", "plug the"]),

@@ -104,6 +104,17 @@ fn a_wrong_password_changes_nothing() {
 }
 
 #[test]
+fn a_managed_phone_keeps_its_encryption_and_its_manager_is_named() {
+    let (desk, phone) = (Desk::new(), Handset::encrypted(80, OLD));
+    let old = desk.password_file(OLD);
+    let address = phone.serve(Script { requires_encryption: true, ..Script::default() });
+    let args = ["phone-password", "disable", "--yes-really", "--old-password-file", &old];
+    let ran = desk.run(&address, &args).code(1);
+    ran.says(&["whoever manages this iPhone demands", "207", "nothing was changed"]);
+    assert_eq!(phone.state().password.as_deref(), Some(OLD));
+}
+
+#[test]
 fn what_makes_no_sense_is_told_before_a_password_is_asked_for() {
     let (desk, plain, sealed) = (Desk::new(), Handset::new(76), Handset::encrypted(77, OLD));
     let address = plain.serve(Script::default());

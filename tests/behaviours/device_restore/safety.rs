@@ -22,9 +22,23 @@ fn a_phone_is_backed_up_before_and_that_snapshot_brings_it_back() {
     assert!(told.iter().any(
         |m| m["message_type"] == "safety_snapshot" && m["snapshot_id"] == safety["snapshot_id"]
     ));
+    let ls = desk.run("unix:/nowhere", &["ls", "latest"]).code(0);
+    ls.says_of(&safety["snapshot_id"].as_str().unwrap()[..8], "is newer: the safety backup");
     desk.restore_well(&phone, safety["snapshot_id"].as_str().unwrap(), &["--remove-items"]);
     assert_same(&phone.truth(), &now);
     phone.assert_no_violation();
+}
+
+#[test]
+fn the_password_that_is_given_opens_the_safety_backup_too() {
+    let (desk, phone) = (Desk::new(), Handset::encrypted(64, "one"));
+    let first = desk.backup(&phone);
+    let file = desk.password_file("one");
+    let args = ["restore", &first, "--yes", "--phone-password-file", &file, "--to-phone"];
+    desk.run(&phone.serve(Script::default()), &args).code(0);
+    let snapshots = desk.repository.snapshots();
+    let opened: Vec<_> = snapshots.iter().map(|s| s["opened"].clone()).collect();
+    assert_eq!(opened, [false, true]);
 }
 
 #[test]
@@ -47,7 +61,9 @@ fn a_phone_that_cannot_be_backed_up_is_not_written_to() {
     phone.advance();
     let before = phone.truth();
     let cut = Script { cut_after_files: Some(1), ..Script::default() };
-    restore(&desk, &phone, cut, &first).code(17).says(&["nothing on the iPhone was changed"]);
+    restore(&desk, &phone, cut, &first)
+        .code(17)
+        .says(&["nothing on the iPhone was changed", "cause: the connection ended"]);
     assert_same(&phone.truth(), &before);
     assert_eq!(phone.noted("fetched"), Vec::<Value>::new());
     assert_eq!(desk.repository.snapshots().len(), 1);

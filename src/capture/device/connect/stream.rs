@@ -78,7 +78,7 @@ impl Read for PhoneStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
             Form::Plain(wire) => wire.read(bytes),
-            Form::Tls(stream) => stream.read(bytes),
+            Form::Tls(stream) => stream.read(bytes).map_err(ended),
         }
     }
 }
@@ -96,6 +96,14 @@ impl Write for PhoneStream {
             Form::Plain(wire) => wire.flush(),
             Form::Tls(stream) => stream.flush(),
         }
+    }
+}
+
+/// A cable that was pulled, in plain words: rustls sends its reader to its own documentation.
+fn ended(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the connection ended"),
+        _ => error,
     }
 }
 

@@ -143,7 +143,7 @@ fn look(image: Image, ambient: &Arc<dyn Ambient>, week: &Week) -> String {
     }
     let (observer, options) = (Collecting::default(), BackupOptions::default());
     let made = finish_waiting(&mut opened, &options, &keys, &observer, &|| false).unwrap();
-    for (_, made) in made {
+    for made in made.into_iter().map(|done| done.result) {
         let made = made.unwrap();
         assert!(made.snapshot.is_good(), "{:?}", made.snapshot.record.problems);
         assert_eq!(made.kept_count, 0);

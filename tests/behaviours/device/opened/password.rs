@@ -47,7 +47,8 @@ fn reopen_makes_the_snapshot_that_waits_and_may_store_it_as_it_is() {
         (scene, phone, wrong)
     };
     let (scene, phone, wrong) = wrong_first();
-    scene.repository.run(&["reopen", "--phone-password-file", &wrong]).code(22);
+    let ran = scene.repository.run(&["reopen", "--phone-password-file", &wrong]).code(22);
+    ran.says(&["Blue iPhone: error"]);
     // None is given: that is wrong usage, as for the repository password.
     scene.repository.run(&["reopen"]).code(2).says(&["no iPhone backup password was given"]);
     let right = password_file(&scene, super::super::PHONE_PASSWORD);

@@ -91,6 +91,9 @@ fn what_its_phone_has_not_sent_is_told_and_left_to_the_next_backup() {
     assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
     let ran = scene.repository.run(&[&args[..], &["--json"]].concat()).code(0);
     assert_eq!(told(&ran), ["interrupted"], "{}", ran.stdout);
+    scene.repository.run(&["snapshots"]).code(0).says(&["`russet backup` goes on there"]);
+    let doctor = scene.run(&phone.serve(Script::default()), &["doctor"]).code(0).stdout;
+    assert!(doctor.contains("! interrupted backups: 1 of which"), "{doctor}");
     assert_eq!(scene.backup_well(&phone)["resumed"], true);
     let ran = scene.repository.run(&args).code(0);
     assert_eq!(ran.stdout, "Nothing is stored as an iPhone encrypted it.\n");
