@@ -83,6 +83,19 @@ impl<'a> PhoneKeys<'a> {
         look(&mut self.passwords.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Tries the passwords that were given on an opened backup, which another one may have opened.
+    pub(super) fn hold_given_against(&self, manifest_plist: &[u8]) {
+        if let Ok(locked) = LockedKeys::parse(manifest_plist) {
+            self.with(|passwords| passwords.hold_given_against(&locked.keybag));
+        }
+    }
+
+    /// The places of passwords that were given and opened nothing.
+    #[must_use]
+    pub fn given_in_vain(&self) -> Vec<usize> {
+        self.with(|passwords| passwords.given_in_vain())
+    }
+
     /// Adds what the repository remembers of a phone, and of the keybag in its list, if that is here.
     pub(super) fn add_remembered(
         &self,

@@ -111,6 +111,9 @@ fn one(
     observer: &dyn Observer,
     stop: &dyn Fn() -> bool,
 ) -> Result<Reopened, ReopenError> {
+    if old.record.encrypted == Some(false) {
+        return Ok(Reopened::AsItWas);
+    }
     let (all, _) = record::all(&opened.repository);
     if let Some(new) = all.into_iter().find(|s| s.record.supersedes == Some(old.id)) {
         // A run ended before the old one was forgotten.
@@ -125,7 +128,10 @@ fn one(
     let unlock = |lists: &[u8]| {
         keys.add_remembered(repository, udid, Some(lists));
         let unlocked = keys.unlock(lists, device, Unopened::Refuse, observer)?;
-        *opened_with.borrow_mut() = unlocked.is_open().then(|| lists.to_vec());
+        if unlocked.is_open() {
+            keys.hold_given_against(lists);
+            *opened_with.borrow_mut() = Some(lists.to_vec());
+        }
         Ok(unlocked)
     };
     let taken = run(&session, cuts, |feeder| {

@@ -43,12 +43,8 @@ pub(super) fn keys<'a>(
     opening: &Opening,
     ask: &'a Ask<'a>,
 ) -> Result<PhoneKeys<'a>, Failure> {
-    let mut files = opening.phone_password_file.clone();
-    if files.is_empty() {
-        files.extend(secret::phone_password_variable());
-    }
     let mut passwords = Vec::new();
-    for file in &files {
+    for file in &secret::phone_password_files(&opening.phone_password_file) {
         passwords.push(secret::phone_password_file(file)?);
     }
     let unopened = if opening.store_encrypted { Unopened::Store } else { Unopened::Refuse };
