@@ -26,6 +26,8 @@ pub(super) fn day(secs: i64) -> String {
 pub enum Asked<'a> {
     /// The password of a phone of this name, before its backup begins.
     First(&'a str),
+    /// The password of a backup that is here; without one it stays as it is. What it is called.
+    Closed(&'a str),
     /// Another one: what was given does not open the backup of the phone of this name.
     Again(&'a str),
 }
@@ -200,7 +202,7 @@ impl<'a> PhoneKeys<'a> {
                     Err(WrongPassword) if unopened == Unopened::Store && is_first => {
                         return Ok(Unlocked::Kept(None));
                     }
-                    Err(WrongPassword) if is_first => Asked::First(device),
+                    Err(WrongPassword) if is_first => Asked::Closed(device),
                     Err(WrongPassword) => Asked::Again(device),
                 };
                 match ((self.ask)(asked), unopened) {

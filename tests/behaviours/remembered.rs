@@ -134,7 +134,7 @@ fn what_is_forgotten_is_gone_from_the_drive_and_stays_gone() {
     repository.run(&args).code(2).says(&["--yes"]);
     assert_eq!(shown(&repository, "latest~1").as_deref(), Some(PASSWORD));
     let ran = repository.run(&[&args[..], &["--yes"]].concat()).code(0);
-    assert!(ran.stdout.contains("Removed, for 2 keybags"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("Removed from the repository, 2 records"), "{}", ran.stdout);
     for (word, password) in [("latest~2", None), ("latest~1", None), ("latest", Some("kept"))] {
         assert_eq!(shown(&repository, word).as_deref(), password, "{word}");
     }
@@ -267,4 +267,19 @@ fn a_plain_snapshot_has_nothing_to_open() {
     let ran = repository.run(&["reopen", "latest"]).code(0);
     assert!(ran.stdout.contains("it was not encrypted"), "{}", ran.stdout);
     assert!(!ran.stderr.contains("keybag"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_folder_that_is_archived_closed_gets_no_twin() {
+    let repository = TestRepository::new();
+    let folder = encrypted(PASSWORD).write_to(repository.folder("a"));
+    let id = repository.import(&folder)[..8].to_owned();
+    let file = password_file(&repository, PASSWORD);
+    let args = ["import", text(&folder), "--phone-password-file", &file];
+    let ran = repository.run(&args).code(0);
+    let said = format!("as closed snapshot {id}: `russet reopen {id}` opens it");
+    assert!(ran.stdout.contains(&said), "{}", ran.stdout);
+    assert_eq!(repository.snapshots().len(), 1);
+    repository.ok(&["reopen", &id]);
+    repository.assert_restores("latest", &folder);
 }

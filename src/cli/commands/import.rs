@@ -20,6 +20,7 @@ use crate::ops::import::{
     unlock,
 };
 use crate::ops::open::Opened;
+use crate::ops::reopen::is_closed;
 use crate::snapshot::record::{Problem, SnapshotRecord, Verdict};
 use crate::snapshot::{Snapshot, record};
 
@@ -236,7 +237,12 @@ fn tell_known(
         );
     }
     let id = id.get(..8).unwrap_or_default();
-    output::line(&format!("= {folder} is archived already, as snapshot {id}"))?;
+    output::line(&match known.is_some_and(is_closed) {
+        true => format!(
+            "= {folder} is archived already, as closed snapshot {id}: `russet reopen {id}` opens it"
+        ),
+        false => format!("= {folder} is archived already, as snapshot {id}"),
+    })?;
     known.iter().for_each(|known| tell_incomplete(&known.record));
     Ok(())
 }

@@ -26,6 +26,9 @@ pub(super) fn asker<'a>(context: &'a Context) -> impl Fn(Asked<'_>) -> Answer + 
                 "iPhone backup password of {} (empty: store its backups as they are; then every file that changes is new as a whole)",
                 plain(device)
             ),
+            Asked::Closed(device) => {
+                format!("iPhone backup password of {} (empty: leave it as it is)", plain(device))
+            }
             Asked::Again(device) => {
                 output::note("That is not the password of this backup. What came is kept.");
                 format!("iPhone backup password of {} (empty: stop here)", plain(device))

@@ -118,8 +118,8 @@ pub(super) fn forget(context: &Context, word: Option<&str>) -> Result<u8, Failur
     output::line(&match count {
         0 => "No iPhone backup password is kept".to_owned(),
         _ => format!(
-            "✓ Removed, for {}. Copies of the repository that were made before still have it",
-            counted(count as u64, "keybag")
+            "✓ Removed from the repository, {} in all. Copies of it that were made before still have them",
+            counted(count as u64, "record")
         ),
     })?;
     Ok(0)

@@ -44,8 +44,13 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         wanted = all.into_iter().filter(|s| is_closed(s) && !made.contains(&s.id)).collect();
     }
     if wanted.is_empty() {
-        if told_count == 0 && !context.json() {
-            output::line("Nothing is stored as an iPhone encrypted it.")?;
+        match (told_count, context.json()) {
+            (0, true) => output::message(
+                "summary",
+                json!({ "opened_count": 0, "prunable_len": null, "exit_code": worst }),
+            )?,
+            (0, false) => output::line("Nothing is stored as an iPhone encrypted it.")?,
+            _ => {}
         }
         return Ok(worst);
     }
