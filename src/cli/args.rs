@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 /// Keeps iPhones for decades: a deduplicating, sealed archive of iPhones, and of Finder's and iTunes' backups.
 #[derive(Debug, Parser)]
@@ -297,16 +297,12 @@ pub(super) struct Cat {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("where").required(true).args(["target", "to_phone"])))]
 pub(super) struct Restore {
     /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
     pub(super) snapshot: String,
     /// Folder that gets the backup folder
-    #[arg(
-        long,
-        value_name = "DIR",
-        required_unless_present = "to_phone",
-        conflicts_with = "to_phone"
-    )]
+    #[arg(long, value_name = "DIR")]
     pub(super) target: Option<PathBuf>,
     /// Write to this connected iPhone (name, or beginning of its UDID); without DEVICE: the only one that is connected
     #[arg(long, value_name = "DEVICE")]
@@ -420,15 +416,15 @@ pub(super) enum PhonePassword {
         phone_password_file: Option<PathBuf>,
     },
     /// Remove the iPhone backup password of a snapshot from the repository, wherever else it is used
+    #[command(group(ArgGroup::new("which").required(true).args(["snapshot", "all", "lost"])))]
     Forget {
         /// Snapshot: id, `latest`, `latest~1`, a date, or DEVICE@…
-        #[arg(required_unless_present_any = ["all", "lost"])]
         snapshot: Option<String>,
         /// All that are kept, of all iPhones
-        #[arg(long, conflicts_with = "snapshot")]
+        #[arg(long)]
         all: bool,
         /// Those that are damaged in the repository and can no longer be read, as `verify` says
-        #[arg(long, conflicts_with_all = ["snapshot", "all"])]
+        #[arg(long)]
         lost: bool,
     },
     /// Let the iPhone's backups be without passwords, Health and much else, and readable by anybody

@@ -134,9 +134,12 @@ pub(super) fn of_phone(
     Ok(PhonePassword::new(&typed(prompt, twice)?)?)
 }
 
-/// The iPhone backup password in the file that the environment names, if it names one.
-pub(super) fn given_phone_password() -> Result<Option<PhonePassword>, Failure> {
-    phone_password_variable().map(|file| phone_password_file(&file)).transpose()
+/// The files with iPhone backup passwords: those that are named, else the one that the environment names.
+pub(super) fn phone_password_files(named: &[PathBuf]) -> Vec<PathBuf> {
+    match named {
+        [] => phone_password_variable().into_iter().collect(),
+        named => named.to_vec(),
+    }
 }
 
 /// Asks for the name of something, as a second thought before it is changed for good.

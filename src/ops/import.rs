@@ -14,6 +14,7 @@ use russet_store::session::{Session, SessionError, Written};
 use super::commit::{CommitError, commit};
 use super::open::Opened;
 use super::remembered;
+use super::reopen::is_closed;
 use crate::apple::{DateSource, Passwords, WrongPassword};
 use crate::capture::folder::{
     BackupFolder, FolderError, Lock, TakeError, Taken, find_backups, is_same, keybag_of, look, take,
@@ -302,6 +303,13 @@ fn import_one(
         label_known(opened, known, options, observer)?;
         return Ok(Outcome::Known { snapshot: known.id });
     }
+    if matches!(lock, Lock::Open(_))
+        && !options.force
+        && let Some(known) = closed_before(&opened.repository, &then, folder, stop)
+    {
+        label_known(opened, known, options, observer)?;
+        return Ok(Outcome::Known { snapshot: known.id });
+    }
     let writer = opened.writer()?;
     let session = Session::begin(&opened.repository, None)?.doubting(options.force);
     let base = parent.filter(|_| !options.force).map(|s| s.record.tree);
@@ -352,6 +360,17 @@ fn opened_before<'s>(
     stop: &dyn Fn() -> bool,
 ) -> Option<&'s Snapshot> {
     let mut known = then.iter().copied().filter(|s| s.record.counts.opened > 0);
+    known.find(|s| is_same(repository, s.record.tree, &folder.path, stop))
+}
+
+/// The snapshot that holds the same folder as the phone encrypted it: opened beside it, it would stand there twice.
+fn closed_before<'s>(
+    repository: &Repository,
+    then: &[&'s Snapshot],
+    folder: &BackupFolder,
+    stop: &dyn Fn() -> bool,
+) -> Option<&'s Snapshot> {
+    let mut known = then.iter().copied().filter(|s| is_closed(s));
     known.find(|s| is_same(repository, s.record.tree, &folder.path, stop))
 }
 

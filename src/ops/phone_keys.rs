@@ -26,6 +26,8 @@ pub(super) fn day(secs: i64) -> String {
 pub enum Asked<'a> {
     /// The password of a phone of this name, before its backup begins.
     First(&'a str),
+    /// The password of a backup that is here; without one it stays as it is. What it is called.
+    Closed(&'a str),
     /// Another one: what was given does not open the backup of the phone of this name.
     Again(&'a str),
 }
@@ -81,6 +83,19 @@ impl<'a> PhoneKeys<'a> {
 
     fn with<T>(&self, look: impl FnOnce(&mut Passwords) -> T) -> T {
         look(&mut self.passwords.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tries the passwords that were given on an opened backup, which another one may have opened.
+    pub(super) fn hold_given_against(&self, manifest_plist: &[u8]) {
+        if let Ok(locked) = LockedKeys::parse(manifest_plist) {
+            self.with(|passwords| passwords.hold_given_against(&locked.keybag));
+        }
+    }
+
+    /// The places of passwords that were given and opened nothing.
+    #[must_use]
+    pub fn given_in_vain(&self) -> Vec<usize> {
+        self.with(|passwords| passwords.given_in_vain())
     }
 
     /// Adds what the repository remembers of a phone, and of the keybag in its list, if that is here.
@@ -187,7 +202,7 @@ impl<'a> PhoneKeys<'a> {
                     Err(WrongPassword) if unopened == Unopened::Store && is_first => {
                         return Ok(Unlocked::Kept(None));
                     }
-                    Err(WrongPassword) if is_first => Asked::First(device),
+                    Err(WrongPassword) if is_first => Asked::Closed(device),
                     Err(WrongPassword) => Asked::Again(device),
                 };
                 match ((self.ask)(asked), unopened) {

@@ -14,7 +14,7 @@ use super::commit::{CommitError, commit};
 use super::forget::{Drafts, ForgetError, forget, plan};
 use super::mark;
 use super::open::Opened;
-use super::phone_keys::{PhoneKeys, Unopened};
+use super::phone_keys::{PhoneKeys, Unopened, day};
 use crate::capture::device::host::HostError;
 use crate::capture::device::reopen::{ReopenError as TreeError, reopen as make_tree};
 use crate::capture::device::take::Taken;
@@ -111,6 +111,9 @@ fn one(
     observer: &dyn Observer,
     stop: &dyn Fn() -> bool,
 ) -> Result<Reopened, ReopenError> {
+    if old.record.encrypted == Some(false) {
+        return Ok(Reopened::AsItWas);
+    }
     let (all, _) = record::all(&opened.repository);
     if let Some(new) = all.into_iter().find(|s| s.record.supersedes == Some(old.id)) {
         // A run ended before the old one was forgotten.
@@ -120,12 +123,16 @@ fn one(
     let writer = opened.writer()?;
     let repository = &opened.repository;
     let session = Session::begin(repository, None)?;
-    let device = old.device_name();
+    let (name, id, day) = (old.device_name(), old.short_id(), day(old.record.backup_time));
+    let called = format!("{name}, snapshot {id} of {day}");
     let (udid, opened_with) = (old.record.udid.as_str(), RefCell::new(None));
     let unlock = |lists: &[u8]| {
         keys.add_remembered(repository, udid, Some(lists));
-        let unlocked = keys.unlock(lists, device, Unopened::Refuse, observer)?;
-        *opened_with.borrow_mut() = unlocked.is_open().then(|| lists.to_vec());
+        let unlocked = keys.unlock(lists, &called, Unopened::Refuse, observer)?;
+        if unlocked.is_open() {
+            keys.hold_given_against(lists);
+            *opened_with.borrow_mut() = Some(lists.to_vec());
+        }
         Ok(unlocked)
     };
     let taken = run(&session, cuts, |feeder| {

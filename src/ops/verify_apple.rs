@@ -75,6 +75,8 @@ pub struct AppleReport {
     pub keybag_count: u64,
     /// Encrypted snapshots whose keybag no password was there for, by their short ids.
     pub keybag_closed: Vec<String>,
+    /// Passwords that were given and open none of the encrypted snapshots, by their places.
+    pub given_in_vain: Vec<usize>,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -105,6 +107,7 @@ pub fn verify_apple(
         looking.snapshot(snapshot, keys.as_ref());
         observer.advance(0, 1);
     }
+    looking.report.given_in_vain = passwords.given_in_vain();
     looking.report
 }
 
@@ -162,6 +165,7 @@ impl Looking<'_> {
             }
             Err(_) => return None,
         };
+        passwords.hold_given_against(&locked.keybag);
         let id = locked.keybag.id();
         let is_kept = remembered::remembered(self.repository, &id).is_some();
         remembered::add_to(passwords, self.repository, &[id], &[]);

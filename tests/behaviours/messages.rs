@@ -108,7 +108,7 @@ fn mistyped_recovery_key() {
     assert_says(
         &repository,
         &["--recovery-file", text(&sheet), "snapshots"],
-        "error: these 24 words are not a recovery key: a word is misspelt or two are swapped
+        "error: these 24 words are not a recovery key: one is another than it was, or two are swapped
   next: compare with the printed sheet, word by word
 ",
     );

@@ -134,7 +134,7 @@ fn what_is_forgotten_is_gone_from_the_drive_and_stays_gone() {
     repository.run(&args).code(2).says(&["--yes"]);
     assert_eq!(shown(&repository, "latest~1").as_deref(), Some(PASSWORD));
     let ran = repository.run(&[&args[..], &["--yes"]].concat()).code(0);
-    assert!(ran.stdout.contains("Removed, for 2 keybags"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("Removed from the repository, 2 records"), "{}", ran.stdout);
     for (word, password) in [("latest~2", None), ("latest~1", None), ("latest", Some("kept"))] {
         assert_eq!(shown(&repository, word).as_deref(), password, "{word}");
     }
@@ -221,4 +221,65 @@ fn a_kept_password_that_nobody_can_read_is_named_given_up_and_kept_anew() {
     repository.run(&args).code(0);
     assert_eq!(shown(&repository, "latest").as_deref(), Some(PASSWORD));
     repository.assert_sound();
+}
+
+#[test]
+fn a_given_password_that_opens_nothing_is_named_beside_the_kept_one_that_does() {
+    let repository = TestRepository::new();
+    repository.import(&encrypted(PASSWORD).write_to(repository.folder("a")));
+    let right = password_file(&repository, PASSWORD);
+    let wrong = repository.beside("wrong");
+    fs::write(&wrong, "wrong").unwrap();
+    let args = ["reopen", "latest", "--phone-password-file", text(&wrong)];
+    let said = format!("{} does not open it: that of its day, ", text(&wrong));
+    repository.run(&args).code(22).says(&[&said]);
+    repository.ok(&["phone-password", "remember", "latest", "--phone-password-file", &right]);
+    repository.run(&["verify", "--phone-password-file", text(&wrong)]).code(22);
+    repository.run(&["verify", "--phone-password-file", &right]).code(0);
+    let said = format!("{} opened nothing; another one did", text(&wrong));
+    repository.run(&args).code(0).says(&[&said]);
+    repository.run(&["verify"]).code(0);
+}
+
+#[test]
+fn what_advice_names_can_be_typed_as_it_stands() {
+    let repository = TestRepository::new();
+    let folder = encrypted(PASSWORD).write_to(repository.folder("a"));
+    let file = password_file(&repository, PASSWORD);
+    let ran = repository.run(&["import", text(&folder), "--phone-password-file", &file]).code(0);
+    let id = repository.snapshots()[0]["snapshot_id"].as_str().unwrap()[..8].to_owned();
+    ran.says(&[
+        &format!("`russet phone-password show {id}`"),
+        &format!("`russet phone-password forget {id}`"),
+    ]);
+    let args = ["phone-password", "forget", "latest", "--yes"];
+    repository.ok(&args);
+    repository.run(&args).code(1).says(&["nothing is kept, so there is nothing to remove"]);
+    repository.run(&["phone-password", "forget"]).code(2).says(&["--all", "--lost", "SNAPSHOT"]);
+    repository.run(&["restore", "latest"]).code(2).says(&["--target", "--to-phone"]);
+    repository.run(&["restore"]).code(2).says(&["--target", "--to-phone", "SNAPSHOT"]);
+}
+
+#[test]
+fn a_plain_snapshot_has_nothing_to_open() {
+    let repository = TestRepository::new();
+    repository.import(&fake().write_to(repository.folder("a")));
+    let ran = repository.run(&["reopen", "latest"]).code(0);
+    assert!(ran.stdout.contains("it was not encrypted"), "{}", ran.stdout);
+    assert!(!ran.stderr.contains("keybag"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_folder_that_is_archived_closed_gets_no_twin() {
+    let repository = TestRepository::new();
+    let folder = encrypted(PASSWORD).write_to(repository.folder("a"));
+    let id = repository.import(&folder)[..8].to_owned();
+    let file = password_file(&repository, PASSWORD);
+    let args = ["import", text(&folder), "--phone-password-file", &file];
+    let ran = repository.run(&args).code(0);
+    let said = format!("as closed snapshot {id}: `russet reopen {id}` opens it");
+    assert!(ran.stdout.contains(&said), "{}", ran.stdout);
+    assert_eq!(repository.snapshots().len(), 1);
+    repository.ok(&["reopen", &id]);
+    repository.assert_restores("latest", &folder);
 }

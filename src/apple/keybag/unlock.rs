@@ -30,6 +30,8 @@ pub struct WrongPassword;
 pub struct Passwords {
     passwords: Vec<PhonePassword>,
     given_count: usize,
+    /// Whether each that was given opened a keybag that it was held against; nothing as long as there was none.
+    given_opened: Option<Vec<bool>>,
     meant_for: Vec<(KeybagId, usize)>,
     pub(super) derived: Vec<(usize, Derivation, Key)>,
 }
@@ -47,6 +49,27 @@ impl Passwords {
     #[must_use]
     pub fn none_given(&self) -> bool {
         self.given_count == 0
+    }
+
+    /// Tries those that a person gave on a keybag, also where another one opens it: whoever gives a password wants to know whether
+    /// it is right. One that opened something is not tried again.
+    pub fn hold_given_against(&mut self, keybag: &Keybag) {
+        let count = self.given_count;
+        let mut opened = self.given_opened.take().unwrap_or_else(|| vec![false; count]);
+        for (number, opened) in opened.iter_mut().enumerate().filter(|(_, opened)| !**opened) {
+            let forms = self.passwords.get(number).map(PhonePassword::other_forms);
+            let forms = forms.into_iter().flatten().map(|form| self.number_of(form));
+            let numbers: Vec<usize> = std::iter::once(number).chain(forms).collect();
+            *opened = numbers.into_iter().any(|number| self.try_one(number, keybag).is_some());
+        }
+        self.given_opened = Some(opened);
+    }
+
+    /// The places of those that a person gave and that opened nothing they were held against.
+    #[must_use]
+    pub fn given_in_vain(&self) -> Vec<usize> {
+        let opened = self.given_opened.iter().flatten().enumerate();
+        opened.filter(|(_, opened)| !**opened).map(|(number, _)| number).collect()
     }
 
     /// One more to try.

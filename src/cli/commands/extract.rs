@@ -101,7 +101,13 @@ fn text_summary(
     let notes = [
         (done.there_count, "there already, with the same length and date: left as they are"),
         (done.changed_count, "with names that not every system can have: written under others"),
-        (done.link_count, "symbolic links of the iPhone, not written"),
+        (
+            done.link_count,
+            match done.link_count {
+                1 => "symbolic link of the iPhone, not written",
+                _ => "symbolic links of the iPhone, not written",
+            },
+        ),
         (done.encrypted_count, "kept as the phone encrypted them: NOT written"),
         (done.lost_count, "NOT written, named above"),
         (

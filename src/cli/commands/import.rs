@@ -20,6 +20,7 @@ use crate::ops::import::{
     unlock,
 };
 use crate::ops::open::Opened;
+use crate::ops::reopen::is_closed;
 use crate::snapshot::record::{Problem, SnapshotRecord, Verdict};
 use crate::snapshot::{Snapshot, record};
 
@@ -60,7 +61,7 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
         let done = import_folders(opened, &sources, &options, &context.progress, &stop::asked)?;
         context.progress.clear();
         let (snapshots, _) = record::all(&opened.repository);
-        let memories: Vec<Memory> = done.iter().map(|imported| imported.password).collect();
+        let memories: Vec<_> = done.iter().map(|done| (done.password, id_of(done))).collect();
         for imported in done {
             worst = worse(worst, report(context, imported, &snapshots)?);
         }
@@ -82,10 +83,7 @@ fn phone_passwords(
     let is_encrypted = |folder: &&BackupFolder| {
         folder.manifest.as_ref().and_then(|m| m.is_encrypted) == Some(true)
     };
-    let mut files = files.to_vec();
-    if files.is_empty() {
-        files.extend(secret::phone_password_variable());
-    }
+    let files = secret::phone_password_files(files);
     if !folders.iter().any(|folder| is_encrypted(&folder)) {
         return Ok(Passwords::default());
     }
@@ -119,17 +117,27 @@ fn phone_passwords(
     Ok(passwords)
 }
 
+/// The short id of the snapshot that holds a folder now.
+fn id_of(imported: &Imported) -> Option<String> {
+    match imported.outcome.as_ref().ok()? {
+        Outcome::New { snapshot, .. } => Some(snapshot.short_id()),
+        Outcome::Known { snapshot } => snapshot.to_string().get(..8).map(str::to_owned),
+        Outcome::Would { .. } => None,
+    }
+}
+
 /// What became of the passwords, once for all folders.
-fn tell_memory(context: &Context, memories: &[Memory]) {
+fn tell_memory(context: &Context, memories: &[(Memory, Option<String>)]) {
     if context.json() {
         return;
     }
-    if memories.contains(&Memory::Now) {
-        output::note(
-            "The iPhone backup password is kept in the repository, sealed: whoever has the repository password has it too. `russet phone-password show` tells it, `russet phone-password forget SNAPSHOT` (or `--all`) removes it.",
-        );
+    if let Some((_, id)) = memories.iter().rfind(|(memory, _)| *memory == Memory::Now) {
+        let id = id.as_deref().unwrap_or("latest");
+        output::note(&format!(
+            "The iPhone backup password is kept in the repository, sealed: whoever has the repository password has it too. `russet phone-password show {id}` tells it, `russet phone-password forget {id}` (`--all`: those of all snapshots) removes it."
+        ));
     }
-    if memories.contains(&Memory::Declined) {
+    if memories.iter().any(|(memory, _)| *memory == Memory::Declined) {
         output::note(
             "The iPhone backup password is NOT kept: who does not know it brings no such snapshot back to an iPhone, in twenty years either. Files can still be read.",
         );
@@ -229,7 +237,12 @@ fn tell_known(
         );
     }
     let id = id.get(..8).unwrap_or_default();
-    output::line(&format!("= {folder} is archived already, as snapshot {id}"))?;
+    output::line(&match known.is_some_and(is_closed) {
+        true => format!(
+            "= {folder} is archived already, as closed snapshot {id}: `russet reopen {id}` opens it"
+        ),
+        false => format!("= {folder} is archived already, as snapshot {id}"),
+    })?;
     known.iter().for_each(|known| tell_incomplete(&known.record));
     Ok(())
 }

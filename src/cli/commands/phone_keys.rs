@@ -2,12 +2,14 @@
 //!
 //! Invariant: a password is read from a file or typed, never taken from the arguments; it is asked for only on a terminal.
 
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use crate::apple::Passwords;
 use crate::cli::args::Opening;
 use crate::cli::context::Context;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, code};
 use crate::cli::format::plain;
 use crate::cli::{output, secret};
 use crate::ops::phone_keys::{Answer, Ask, Asked, PhoneKeys, Unopened};
@@ -24,6 +26,9 @@ pub(super) fn asker<'a>(context: &'a Context) -> impl Fn(Asked<'_>) -> Answer + 
                 "iPhone backup password of {} (empty: store its backups as they are; then every file that changes is new as a whole)",
                 plain(device)
             ),
+            Asked::Closed(device) => {
+                format!("iPhone backup password of {} (empty: leave it as it is)", plain(device))
+            }
             Asked::Again(device) => {
                 output::note("That is not the password of this backup. What came is kept.");
                 format!("iPhone backup password of {} (empty: stop here)", plain(device))
@@ -43,12 +48,8 @@ pub(super) fn keys<'a>(
     opening: &Opening,
     ask: &'a Ask<'a>,
 ) -> Result<PhoneKeys<'a>, Failure> {
-    let mut files = opening.phone_password_file.clone();
-    if files.is_empty() {
-        files.extend(secret::phone_password_variable());
-    }
     let mut passwords = Vec::new();
-    for file in &files {
+    for file in &secret::phone_password_files(&opening.phone_password_file) {
         passwords.push(secret::phone_password_file(file)?);
     }
     let unopened = if opening.store_encrypted { Unopened::Store } else { Unopened::Refuse };
@@ -56,12 +57,40 @@ pub(super) fn keys<'a>(
     if let Some(dir) = &opening.spool {
         // A draft keeps it for runs that may begin elsewhere.
         keys.spool.put_in(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
+        make_spool_dir(&keys.spool.dir)?;
     }
     keys.remembers = !opening.no_remember;
     if let Some(len) = opening.spool_segment_len {
         keys.spool.segment_len = len;
     }
     Ok(keys)
+}
+
+/// Makes the folder that is named for the spool, for nobody else to look into; what it is to lie in must be there: a drive may be away.
+fn make_spool_dir(dir: &Path) -> Result<(), Failure> {
+    let failed = |why: String| {
+        Failure::new(
+            code::FAILED,
+            format!("could not use the folder {} for the spool: {why}", dir.display()),
+        )
+        .next("is its drive connected and writable, and the path right? nothing was begun")
+    };
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(dir) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(failed("it is not a folder".to_owned()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(failed("the folder that it is to lie in is not there".to_owned()))
+        }
+        Err(error) => Err(failed(error.to_string())),
+    }
 }
 
 /// The repository's folder, beside which spools lie: its whole path, through links.

@@ -193,9 +193,14 @@ impl Met {
             Change::Change { .. } => format!("✓ {name} has a new backup password"),
             Change::Disable { .. } => format!("✓ Backups of {name} are no longer encrypted"),
         })?;
-        output::line(
-            "  Snapshots that were made before stay as they are: each opens with the password of its day. Keep them all.",
-        )?;
+        output::line(match wanted {
+            Change::Enable { .. } => {
+                "  Snapshots that were made before stay as they are: what was not encrypted then is not encrypted now."
+            }
+            Change::Change { .. } | Change::Disable { .. } => {
+                "  Snapshots that were made before stay as they are: each opens with the password of its day. Keep them all."
+            }
+        })?;
         if wanted.encrypts() {
             context.progress.remark(memory(changed, self.remembers));
         }
@@ -217,7 +222,7 @@ fn wanted<'p>(old: &'p apple::PhonePassword, new: Option<&'p apple::PhonePasswor
 fn memory(changed: Changed, remembers: bool) -> &'static str {
     match (changed.is_kept, remembers) {
         (true, _) => {
-            "the new iPhone backup password is kept in the repository, sealed; `russet phone-password forget --all` removes it"
+            "the new iPhone backup password is kept in the repository, sealed. Once a backup was made with it, `russet phone-password forget SNAPSHOT` with that snapshot removes it; `forget --all` would remove those of all older snapshots too"
         }
         (false, true) => {
             "the new iPhone backup password is not kept yet: it is known which backups it opens when the next one is made. Give it there once (`--phone-password-file FILE`, or typed), and it is kept"

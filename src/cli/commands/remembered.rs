@@ -30,7 +30,11 @@ pub(super) fn show(context: &Context, word: &str) -> Result<u8, Failure> {
     let locked = locked(&opened, &snapshot)?;
     let password = remembered::remembered(&opened.repository, &locked.keybag.id());
     context.progress.clear();
-    let password = password.ok_or_else(|| not_kept(&snapshot))?;
+    let password = password.ok_or_else(|| {
+        let id = snapshot.short_id();
+        not_kept(&snapshot)
+            .next(format!("`russet phone-password remember {id}` keeps it, if you know it"))
+    })?;
     if context.json() {
         output::message(
             "phone_password",
@@ -84,7 +88,9 @@ pub(super) fn forget(context: &Context, word: Option<&str>) -> Result<u8, Failur
             let id = locked(&opened, &snapshot)?.keybag.id();
             let of_it: Vec<Remembered> = all.into_iter().filter(|e| e.keybag == id).collect();
             if of_it.is_empty() {
-                return Err(not_kept(&snapshot));
+                return Err(
+                    not_kept(&snapshot).next("nothing is kept, so there is nothing to remove")
+                );
             }
             of_it
         }
@@ -112,8 +118,8 @@ pub(super) fn forget(context: &Context, word: Option<&str>) -> Result<u8, Failur
     output::line(&match count {
         0 => "No iPhone backup password is kept".to_owned(),
         _ => format!(
-            "✓ Removed, for {}. Copies of the repository that were made before still have it",
-            counted(count as u64, "keybag")
+            "✓ Removed from the repository, {} in all. Copies of it that were made before still have them",
+            counted(count as u64, "record")
         ),
     })?;
     Ok(0)
@@ -221,8 +227,4 @@ fn not_kept(snapshot: &Snapshot) -> Failure {
         code::FAILED,
         format!("the repository does not keep the password of snapshot {}", snapshot.short_id()),
     )
-    .next(format!(
-        "`russet phone-password remember {}` keeps it, if you know it",
-        snapshot.short_id()
-    ))
 }

@@ -3,13 +3,17 @@
 use serde_json::json;
 
 use super::{chosen, phone, phone_keys};
+use crate::capture::device::reopen::ReopenError as TreeError;
+use crate::capture::device::take::Locked;
 use crate::cli::args::Reopen;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code, worse};
 use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
-use crate::cli::{output, stop};
+use crate::cli::{output, secret, stop};
+use crate::observe::Observer;
 use crate::ops::backup::{BackupOptions, Interrupted, finish_waiting, interrupted};
-use crate::ops::reopen::{Reopened, is_closed, prunable_len, reopen as open_again};
+use crate::ops::phone_keys::PhoneKeys;
+use crate::ops::reopen::{ReopenError, Reopened, is_closed, prunable_len, reopen as open_again};
 use crate::snapshot::{Snapshot, record};
 
 /// What a prune leaves unless it is told otherwise.
@@ -40,8 +44,13 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         wanted = all.into_iter().filter(|s| is_closed(s) && !made.contains(&s.id)).collect();
     }
     if wanted.is_empty() {
-        if told_count == 0 && !context.json() {
-            output::line("Nothing is stored as an iPhone encrypted it.")?;
+        match (told_count, context.json()) {
+            (0, true) => output::message(
+                "summary",
+                json!({ "opened_count": 0, "prunable_len": null, "exit_code": worst }),
+            )?,
+            (0, false) => output::line("Nothing is stored as an iPhone encrypted it.")?,
+            _ => {}
         }
         return Ok(worst);
     }
@@ -55,13 +64,14 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
                 worst = worse(worst, tell(context, old, &outcome)?);
             }
             Err(error) => {
-                let failure = Failure::from(error);
+                let failure = not_opened(old, args, error);
                 failure.tell_of(&old.short_id(), context.json())?;
                 output::note(&format!("{}: {}", old.short_id(), failure.text()));
                 worst = worse(worst, failure.code());
             }
         }
     }
+    tell_in_vain(context, args, &keys);
     let freed_len = match opened_count {
         0 => None,
         _ => prunable_len(&opened.repository, UNUSED_SHARE, &context.progress),
@@ -85,6 +95,33 @@ pub(super) fn interrupted_line(backup: &Interrupted) -> String {
         plain(&backup.device),
         bytes(backup.received_len),
     )
+}
+
+/// Why a snapshot was not opened; of a password that was given, that it is another day's.
+fn not_opened(old: &Snapshot, args: &Reopen, error: ReopenError) -> Failure {
+    let is_wrong = matches!(&error, ReopenError::Tree(TreeError::Locked(Locked::WrongPassword)));
+    let files = secret::phone_password_files(&args.opening.phone_password_file);
+    let failure = Failure::from(error);
+    if !is_wrong || files.is_empty() {
+        return failure;
+    }
+    let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    failure.next(format!(
+        "the iPhone backup password in {} does not open it: that of its day, {}, is needed; the snapshot stays as it is (a damaged keybag looks the same)",
+        files.join(" or "),
+        moment(old.record.backup_time)
+    ))
+}
+
+/// Tells of passwords that were given and did nothing.
+fn tell_in_vain(context: &Context, args: &Reopen, keys: &PhoneKeys<'_>) {
+    let files = secret::phone_password_files(&args.opening.phone_password_file);
+    for file in keys.given_in_vain().into_iter().filter_map(|at| files.get(at)) {
+        context.progress.remark(&format!(
+            "the iPhone backup password in {} opened nothing; another one did",
+            file.display()
+        ));
+    }
 }
 
 /// Tells of what nobody can open yet: the keys come last.
@@ -124,10 +161,14 @@ fn tell_outcome(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result
             json!({ "snapshot_id": old.id, "new": false, "time": rfc3339(date) }),
         ),
         Reopened::AsItWas => output::line(&format!(
-            "= Snapshot {} of {}, {}: there is nothing to open",
+            "= Snapshot {} of {}, {}: {}",
             old.short_id(),
             plain(old.device_name()),
             moment(date),
+            match old.record.encrypted {
+                Some(false) => "it was not encrypted, and there is nothing to open",
+                _ => "there is nothing to open",
+            },
         )),
         Reopened::New { snapshot, kept_count } if context.json() => output::message(
             "reopened",

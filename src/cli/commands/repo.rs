@@ -22,7 +22,10 @@ const KDF_TIME: Duration = Duration::from_millis(900);
 
 pub(super) fn init(context: &Context, args: &Init) -> Result<u8, Failure> {
     let location = match &args.location {
-        Some(location) => PathBuf::from(location),
+        Some(location) => {
+            only_place(context, location)?;
+            PathBuf::from(location)
+        }
         None => context.location()?,
     };
     let password = context.password("New repository password", true)?;
@@ -47,6 +50,17 @@ pub(super) fn init(context: &Context, args: &Init) -> Result<u8, Failure> {
         location.display()
     ))?;
     Ok(0)
+}
+
+/// That `--repo` names no other place. RUSSET_REPOSITORY may: it stands there for the other commands.
+fn only_place(context: &Context, location: &str) -> Result<(), Failure> {
+    let variable = settings::variable("RUSSET_REPOSITORY");
+    let named = context.global.repo.as_deref().filter(|named| {
+        !named.is_empty() && *named != location && variable.as_deref() != Some(named.as_ref())
+    });
+    let Some(named) = named else { return Ok(()) };
+    Err(Failure::new(code::USAGE, format!("two places were named: {location} and --repo {named}"))
+        .next("name the new repository's folder once; nothing was made"))
 }
 
 /// Words that nobody has seen open the repository for nobody.
@@ -185,6 +199,13 @@ pub(super) fn config(context: &Context, args: &Config) -> Result<u8, Failure> {
     })?;
     let there = path.exists();
     if matches!(args, Config::Check) {
+        if !there && settings::variable("RUSSET_CONFIG").is_some() {
+            let what = format!(
+                "there is no configuration file {}, which RUSSET_CONFIG names",
+                path.display()
+            );
+            return Err(Failure::new(code::USAGE, what).next("correct or unset RUSSET_CONFIG"));
+        }
         check_default(context, &path)?;
     }
     match args {

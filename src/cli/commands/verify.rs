@@ -18,25 +18,28 @@ const SHOWN: usize = 50;
 pub(super) fn verify(context: &Context, args: &Verify) -> Result<u8, Failure> {
     let opened = context.open(Purpose::Check, false)?;
     let depth = if args.read_data { Depth::ReadData } else { Depth::Structure };
+    let files = secret::phone_password_files(&args.phone_password_file);
     let mut given = Vec::new();
-    for file in &args.phone_password_file {
+    for file in &files {
         given.push(secret::phone_password_file(file)?);
-    }
-    if given.is_empty() {
-        given.extend(secret::given_phone_password()?);
     }
     let report = verify_repository(&opened.repository, depth, &context.progress)?;
     let mut passwords = Passwords::new(given);
     let apple = verify_apple(&opened.repository, depth, &mut passwords, &context.progress);
     context.progress.clear();
+    let in_vain: Vec<_> = apple.given_in_vain.iter().filter_map(|at| files.get(*at)).collect();
     let exit = match (report.is_sound(), apple.is_as_captured()) {
         (false, _) => code::DAMAGE,
         (true, false) => code::INCOMPLETE,
+        (true, true) if !in_vain.is_empty() => code::PHONE_PASSWORD,
         (true, true) => 0,
     };
+    let in_vain: Vec<String> = in_vain.iter().map(|file| file.display().to_string()).collect();
     let told = match context.json() {
-        true => json_report(&report, &apple, args.read_data, exit),
-        false => text_report(&report, args.read_data).and_then(|()| text_apple(&apple)),
+        true => json_report(&report, &apple, &in_vain, args.read_data, exit),
+        false => text_report(&report, args.read_data)
+            .and_then(|()| text_apple(&apple))
+            .and_then(|()| text_in_vain(&in_vain)),
     };
     Failure::unless_closed(told, exit)
 }
@@ -110,9 +113,21 @@ fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Given passwords that open nothing.
+fn text_in_vain(files: &[String]) -> Result<(), Failure> {
+    for file in files {
+        output::line(&format!(
+            "✗ the iPhone backup password in {} opens none of the encrypted snapshots",
+            plain(file)
+        ))?;
+    }
+    Ok(())
+}
+
 fn json_report(
     report: &Report,
     apple: &AppleReport,
+    in_vain: &[String],
     read_data: bool,
     exit: u8,
 ) -> Result<(), Failure> {
@@ -148,7 +163,7 @@ fn json_report(
             "hit_count": report.hits.len(), "foreign_count": report.foreign_count,
             "list_count": apple.checked_count, "closed_list_count": apple.closed_count, "digest_count": apple.digest_count,
             "keybag_count": apple.keybag_count, "closed_keybag_count": apple.keybag_closed.len(), "closed_keybags": apple.keybag_closed,
-            "finding_count": apple.findings.len(), "exit_code": exit,
+            "password_files_in_vain": in_vain, "finding_count": apple.findings.len(), "exit_code": exit,
         }),
     )
 }

@@ -36,7 +36,7 @@ pub enum PackHeadError {
     Lengths,
     /// The seal of its directory, or the key of its epoch is not there.
     #[error("its directory does not open: it was changed, or its key is not in the keyring")]
-    Seal(#[from] SealBroken),
+    Seal(SealBroken),
     /// The directory's content.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -47,10 +47,23 @@ pub enum PackHeadError {
 pub enum BlobError {
     /// Changed bytes.
     #[error("its seal does not open: the bytes on the drive have changed")]
-    Seal(#[from] SealBroken),
+    Seal(SealBroken),
     /// The payload.
     #[error(transparent)]
     Payload(#[from] PayloadError),
+}
+
+// A broken seal says nothing that is not said here: it is no cause to be named after it.
+impl From<SealBroken> for PackHeadError {
+    fn from(broken: SealBroken) -> Self {
+        Self::Seal(broken)
+    }
+}
+
+impl From<SealBroken> for BlobError {
+    fn from(broken: SealBroken) -> Self {
+        Self::Seal(broken)
+    }
 }
 
 impl PackHead {

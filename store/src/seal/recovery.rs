@@ -9,17 +9,30 @@ use zeroize::Zeroizing;
 use super::Secret;
 use crate::ambient::{Ambient, NoRandomness, draw};
 
+/// Characters of a misspelt word that are named.
+const WORD_LEN_SHOWN: usize = 20;
+
 /// The key on the recovery sheet.
 pub struct RecoveryKey(Secret);
 
 /// Why words are not a recovery key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecoveryError {
     /// Another number of words.
     #[error("a recovery key has 24 words, these are {0}")]
     Count(usize),
-    /// A word that is not in the list, or the checksum is wrong.
-    #[error("these 24 words are not a recovery key: a word is misspelt or two are swapped")]
+    /// A word that is in no recovery key.
+    #[error("word {place}, `{word}`, is not in the list that recovery keys are made of")]
+    Word {
+        /// The first is 1.
+        place: usize,
+        /// It, as it was typed, without what no terminal should show.
+        word: String,
+    },
+    /// All words are in the list, and the checksum is wrong.
+    #[error(
+        "these 24 words are not a recovery key: one is another than it was, or two are swapped"
+    )]
     Checksum,
 }
 
@@ -42,6 +55,13 @@ impl RecoveryKey {
         let count = words.len();
         if count != 24 {
             return Err(RecoveryError::Count(count));
+        }
+        let list = Language::English.wordlist();
+        let is_in_list = |word: &str| list.get_words_by_prefix(word).contains(&word);
+        let misspelt = words.iter().position(|word| !is_in_list(&word.to_lowercase()));
+        if let Some((at, word)) = misspelt.and_then(|at| Some((at, words.get(at)?))) {
+            let word = word.chars().take(WORD_LEN_SHOWN).flat_map(char::escape_debug).collect();
+            return Err(RecoveryError::Word { place: at + 1, word });
         }
         let joined = words.join(" ").to_lowercase();
         let phrase = Zeroizing::new(joined);
@@ -89,7 +109,19 @@ mod tests {
         let mut list: Vec<&str> = words.split(' ').collect();
         list.pop();
         assert_eq!(RecoveryKey::parse(&list.join(" ")).err(), Some(RecoveryError::Count(23)));
-        list.push("russet");
+        list.push("zoo");
         assert_eq!(RecoveryKey::parse(&list.join(" ")).err(), Some(RecoveryError::Checksum));
+    }
+
+    #[test]
+    fn a_misspelt_word_is_named_with_its_place_and_an_abbreviated_one_is_misspelt() {
+        let words = RecoveryKey(Secret::new([0x11; 32])).words();
+        let mut list: Vec<&str> = words.split(' ').collect();
+        for misspelt in ["russet", "zo", "AMUSE"] {
+            list[1] = misspelt;
+            let word = misspelt.to_owned();
+            let expected = RecoveryError::Word { place: 2, word };
+            assert_eq!(RecoveryKey::parse(&list.join(" ")).err(), Some(expected));
+        }
     }
 }

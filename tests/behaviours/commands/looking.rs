@@ -231,10 +231,11 @@ fn every_line_of_json_is_a_message_and_nothing_else_is_on_stdout() {
         let ran = repository.run(&[args, &["--json"]].concat()).code(code);
         assert!(!ran.messages().is_empty(), "{args:?}");
     }
-    for word in ["path", "show", "check"] {
+    for word in ["path", "show"] {
         let ran = repository.run(&["config", word, "--json"]).code(0);
         assert_eq!(ran.messages()[0]["path"], "/nonexistent/russet.toml");
     }
+    repository.run(&["config", "check"]).code(2).says(&["there is no", "RUSSET_CONFIG names"]);
     let words = repository.run(&["key", "recovery", "--json"]).code(0).summary();
     assert_eq!(words["recovery_key"].as_str().unwrap().split(' ').count(), 24);
     let error = repository.run(&["cat", "latest", "nothing", "--json"]).code(1).messages();

@@ -113,8 +113,10 @@ fn the_recovery_key_opens_and_a_mistyped_one_is_refused_before_it_is_tried() {
         // One swap in 256 passes the checksum; it then opens nothing.
         ran.code(12).says(&["error: "]);
     }
-    words[5] = "zzzz";
-    with(&words.join(" ")).code(12).says(&["a word is misspelt", "next: compare with the printed"]);
+    words[5] = "amuse";
+    with(&words.join(" "))
+        .code(12)
+        .says(&["word 6, `amuse`, is not in the list", "next: compare with the printed"]);
     words.pop();
     with(&words.join(" ")).code(12).says(&["has 24 words, these are 23"]);
     let other = TestRepository::new();
@@ -157,4 +159,14 @@ fn init_finishes_what_was_cut_short() {
     let again = russet::ops::init::init(&place, password(), kdf);
     assert!(again.is_err());
     repository.run(&["--repo", text(&place), "snapshots"]).code(0);
+}
+
+#[test]
+fn a_place_for_a_new_repository_is_named_once() {
+    let repository = TestRepository::new();
+    let (a, b) = (repository.beside("a"), repository.beside("b"));
+    let ran = repository.run(&["init", text(&a), "--repo", text(&b)]).code(2);
+    ran.says(&["two places were named", text(&a), text(&b)]);
+    assert!(!a.exists() && !b.exists());
+    repository.run(&["init", text(&a), "--repo", text(&a)]).code(0);
 }

@@ -60,4 +60,14 @@ fn verify_holds_lists_files_and_keys_against_each_other() {
     let args = ["verify", "--json", "--phone-password-file", text(&file)];
     let summary = repository.run(&args).code(0).summary();
     assert_eq!((&summary["keybag_count"], &summary["closed_keybag_count"]), (&2.into(), &0.into()));
+    assert_eq!(summary["password_files_in_vain"], serde_json::json!([]));
+    // One that opens nothing is named, also beside one that does.
+    let wrong = repository.beside("wrong");
+    fs::write(&wrong, "wrong").unwrap();
+    let args = [&args[..], &["--phone-password-file", text(&wrong)]].concat();
+    let summary = repository.run(&args).code(22).summary();
+    assert_eq!(summary["password_files_in_vain"], serde_json::json!([text(&wrong)]));
+    let ran = repository.run(&["verify", "--phone-password-file", text(&wrong)]).code(22);
+    let said = format!("{} opens none of the encrypted snapshots", text(&wrong));
+    assert!(ran.stdout.contains(&said), "{}", ran.stdout);
 }

@@ -55,7 +55,7 @@ pub struct SpoolRecord {
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// A file or folder of it.
-    #[error("the spool {}", path.display())]
+    #[error("could not use the spool {}", path.display())]
     Io {
         /// Which.
         path: PathBuf,

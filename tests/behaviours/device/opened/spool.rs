@@ -49,6 +49,24 @@ fn a_spool_elsewhere_is_found_again_by_a_command_that_does_not_name_it() {
     assert_nothing_left(&scene);
 }
 
+#[test]
+fn a_folder_for_the_spool_is_made_where_its_parent_is_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let dir = scene.repository.folder("parent").join("new");
+    let nowhere = dir.join("away").join("new");
+    let file = scene.repository.beside("a file");
+    fs::write(&file, "").unwrap();
+    for (dir, why) in [(&nowhere, "is to lie in is not there"), (&file, "it is not a folder")] {
+        let ran = scene.backup(&phone, Script::default(), &["--spool", text(dir)]).code(1);
+        ran.says(&[&format!("could not use the folder {} for the spool: ", text(dir)), why]);
+    }
+    assert_eq!(phone.noted("plan"), Vec::<Value>::new());
+    scene.backup(&phone, Script::default(), &["--spool", text(&dir), SEGMENT_LEN]).code(0);
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_nothing_left(&scene);
+}
+
 /// Mounts the drive of the repository elsewhere: what lies on it is the same.
 fn move_drive(scene: &Scene, name: &str) -> PathBuf {
     let to = scene.repository.folder(name);
