@@ -469,7 +469,7 @@ pub(super) struct Prune {
     /// How much of the packs may stay unused
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = super::format::parse_share)]
     pub(super) max_unused: f64,
-    /// First give up interrupted backups of phones, and what was received for them
+    /// First give up backups of phones that are no snapshots yet, interrupted or waiting for a password, and what came for them
     #[arg(long)]
     pub(super) drop_drafts: bool,
     /// Only say what would be done

@@ -83,7 +83,7 @@ pub(super) fn prune(context: &Context, args: &Prune) -> Result<u8, Failure> {
         let plan = forget::plan(&opened.repository, &[], share, drafts, &context.progress)?;
         context.progress.clear();
         if args.drop_drafts && !context.json() {
-            let count = counted(forget::draft_count(&opened.repository), "interrupted backup");
+            let count = counted(forget::draft_count(&opened.repository), "unfinished backup");
             output::line(&format!("{count} would be given up"))?;
         }
         tell(context, &plan, true)?;
@@ -93,10 +93,13 @@ pub(super) fn prune(context: &Context, args: &Prune) -> Result<u8, Failure> {
     let mut opened = context.write()?;
     opened.prepare_to_write(&context.progress)?;
     if args.drop_drafts {
-        confirm("Give up all interrupted backups of phones?", context.global.yes)?;
+        confirm(
+            "Give up all backups of phones that are no snapshots yet, interrupted or waiting for a password?",
+            context.global.yes,
+        )?;
         let count = forget::drop_drafts(&opened.repository, super::phone_keys::location(context)?)?;
         if !context.json() {
-            output::line(&format!("{} given up", counted(count, "interrupted backup")))?;
+            output::line(&format!("{} given up", counted(count, "unfinished backup")))?;
         }
     }
     sweep(context, &mut opened, args.max_unused)
