@@ -297,7 +297,12 @@ fn converse(repository: &Repository, says: Says) -> Option<Verdict> {
     let observer = Collecting::default();
     let cuts = repository.config(Purpose::Write).unwrap().cut.clone();
     let cuts = Cuts::new(&cuts, repository.id_keys().cut_seed()).unwrap();
-    let begun = begin(repository, &[], UDID, false, &nowhere(), &observer).unwrap();
+    // What one said to be finished and cannot be, a person gives up.
+    let waits = record::all(repository).0.iter().any(|found| found.record.received.is_some());
+    let begun = begin(repository, &[], UDID, waits, &nowhere(), &observer).unwrap();
+    for found in &begun.given_up {
+        record::remove(repository, found.id, &found.record, &nowhere()).unwrap();
+    }
     let mut link = Link::open(Phone(Cursor::new(says.bytes))).unwrap();
     let device = Device::default();
     let wish = Wish {
