@@ -346,7 +346,7 @@ pub(super) mod tests {
         let ids = proptest::collection::vec(any::<[u8; 32]>().prop_map(BlobId::decode), 0..64);
         let opened = proptest::option::of(
             (any::<[u8; 32]>(), 0..=PADDING_MAX)
-                .prop_map(|(key, padding)| Opened { key: SealedKey(key), padding }),
+                .prop_map(|(key, padding)| Opened { key: SealedKey::new(&key), padding }),
         );
         let content = (any::<u64>(), any::<[u8; 32]>(), 0u8..5, ids, opened).prop_map(
             |(len, hash, depth, ids, opened)| What::File(Content { len, hash, depth, ids, opened }),

@@ -204,10 +204,9 @@ impl Secrets {
                 if read > 0 && at + len_max > held.len() {
                     break;
                 }
-                if let Some((name, _)) = fitting.iter().find(is_it) {
-                    if tell(name).is_break() {
-                        return;
-                    }
+                let found = fitting.iter().find(is_it);
+                if found.is_some_and(|(name, _)| tell(name).is_break()) {
+                    return;
                 }
             }
             if read == 0 {
