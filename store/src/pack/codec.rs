@@ -82,11 +82,58 @@ pub(super) fn wipe_unpacking() {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use zeroize::Zeroizing;
+
     use super::*;
 
     #[test]
     fn what_wipes_is_a_frame_of_zeros() {
         assert_eq!(unpack(&ZEROS, ZEROS_LEN), Some(vec![0; ZEROS_LEN]));
+    }
+
+    /// Text without a repetition, which the library copies before it packs it.
+    fn secret() -> Zeroizing<Vec<u8>> {
+        let mut text = Zeroizing::new(vec![0; 50_000]);
+        blake3::Hasher::new_derive_key("a secret of a test").finalize_xof().fill(&mut text);
+        text.iter_mut().for_each(|byte| *byte = b'0' + (*byte & 63));
+        text
+    }
+
+    /// Whether some of the secret lies in the memory of this process. Nobody else in it knows the secret.
+    #[cfg(target_os = "linux")]
+    fn is_in_memory() -> bool {
+        use std::io::{Read, Seek, SeekFrom};
+        const MASK: u8 = 0xa5;
+        let masked: Vec<u8> = secret().iter().skip(1000).take(32).map(|byte| byte ^ MASK).collect();
+        let is_it =
+            |found: &[u8]| found.iter().zip(&masked).all(|(byte, known)| byte ^ MASK == *known);
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let mut found = false;
+        for line in maps.lines().filter(|line| line.contains(" rw")) {
+            let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            let [start, end] = [start, end].map(|hex| u64::from_str_radix(hex, 16).unwrap());
+            memory.seek(SeekFrom::Start(start)).unwrap();
+            let mut bytes = Zeroizing::new(vec![0; usize::try_from(end - start).unwrap()]);
+            // Other threads come and go, and their stacks with them.
+            let len = memory.read(&mut bytes).unwrap_or(0);
+            found |= bytes[..len].windows(32).any(is_it);
+        }
+        found
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn nothing_of_a_secret_stays_where_it_was_packed_and_unpacked() {
+        let frame = pack(&secret(), 50_000).unwrap();
+        assert!(is_in_memory(), "the library has copied nothing: what is there to wipe?");
+        wipe_packing(50_000);
+        assert!(!is_in_memory(), "packed");
+        assert!(Zeroizing::new(unpack(&frame, 50_000).unwrap()) == secret());
+        assert!(is_in_memory(), "the library has copied nothing: what is there to wipe?");
+        wipe_unpacking();
+        assert!(!is_in_memory(), "unpacked");
     }
 }
