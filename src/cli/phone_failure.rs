@@ -148,6 +148,19 @@ pub(super) fn of_draft(error: &DraftLoadError) -> Failure {
 }
 
 fn of_spool(error: &SpoolError) -> Failure {
+    match error {
+        SpoolError::Busy { .. } => {
+            return Failure::of(code::LOCKED, error).next(
+                "another copy of this repository is being backed up to: wait until that is done, then run it again",
+            );
+        }
+        SpoolError::Anothers { .. } => {
+            return Failure::of(code::FAILED, error).next(
+                "nothing was touched. If there is another copy of this repository, finish that backup with it. If this one only lies elsewhere now, delete the file `owner` in that folder, and run it again. `russet backup --restart` gives up what waits for this copy and asks the iPhone again; that folder stays as it is",
+            );
+        }
+        _ => {}
+    }
     let exit = match error {
         error if error.is_full() => code::NO_SPACE,
         error if error.is_absent() => code::NO_DRIVE,

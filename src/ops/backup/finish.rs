@@ -148,7 +148,9 @@ fn clean(repository: &Repository, keys: &PhoneKeys<'_>, observer: &dyn Observer)
     }
     let known: Vec<PathBuf> =
         drafts.into_iter().filter_map(|d| Some(d.record.spool?.folder)).collect();
-    for left in keys.spool.dirs().flat_map(|dir| leftovers(dir, repository.id(), &known)) {
+    for left in
+        keys.spool.dirs().flat_map(|dir| leftovers(dir, &keys.spool, repository.id(), &known))
+    {
         let folder = left.folder.display();
         observer.remark(&match left.fate {
             Fate::Removed(Ok(())) => {
