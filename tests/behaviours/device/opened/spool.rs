@@ -413,3 +413,19 @@ fn a_repository_that_was_renamed_is_told_once_where_its_spool_lies() {
     scene.assert_restores("latest", &phone.truth().encrypted());
     assert_nothing_left(&scene);
 }
+
+#[test]
+fn a_change_of_the_password_finds_what_was_interrupted_where_a_person_says() {
+    let (scene, phone) = cut_off();
+    let spool = spools(&scene).pop().unwrap();
+    let dir = scene.repository.folder("elsewhere");
+    fs::rename(&spool, dir.join(spool.file_name().unwrap())).unwrap();
+    let old = password_file(&scene, super::super::PHONE_PASSWORD);
+    let new = password_file(&scene, "new");
+    let args =
+        ["phone-password", "change", "--old-password-file", &old, "--new-password-file", &new];
+    let address = phone.serve(Script::default());
+    scene.run(&address, &args).code(13).says(&["--spool DIR"]);
+    scene.run(&address, &[&args[..], &["--spool", text(&dir)]].concat()).code(0);
+    assert_eq!(phone.state().password.as_deref(), Some("new"));
+}
