@@ -3,7 +3,7 @@
 //! Invariant: what can be known to be in the way is found before anything of the phone changes, and is told. Nothing is written to
 //! the repository; the safety snapshot before is a backup like any other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use russet_store::repository::{Repository, RepositoryError};
@@ -215,7 +215,8 @@ fn missing(repository: &Repository, snapshot: &Snapshot) -> Result<(usize, Vec<S
     Ok((absent.len(), named))
 }
 
-/// Backs the phone up before it is written to; `passwords` are tried to open what it encrypted.
+/// Backs the phone up before it is written to; `passwords` are tried to open what it encrypted, which waits beside the repository,
+/// whose folder that is, or where a person said.
 ///
 /// # Errors
 /// There is no such snapshot, or it is not whole: the phone must be left alone.
@@ -223,13 +224,16 @@ pub fn safety_backup(
     opened: &mut Opened,
     job: Job<'_>,
     passwords: Passwords,
-    location: &Path,
+    (location, spool): (&Path, Option<PathBuf>),
     observer: &dyn Observer,
 ) -> Result<BackedUp, SafetyError> {
     let options = BackupOptions { tags: vec![SAFETY_TAG.to_owned()], ..BackupOptions::default() };
     // A safety snapshot is never refused for want of a password: as the phone encrypted it, it restores as well.
     let nobody = |_: Asked<'_>| Answer::Nobody;
-    let keys = PhoneKeys::new(passwords, &nobody, Unopened::Store, location);
+    let mut keys = PhoneKeys::new(passwords, &nobody, Unopened::Store, location);
+    if let Some(dir) = spool {
+        keys.spool.put_in(dir);
+    }
     let mut made = backup(opened, vec![job], &options, &keys, observer, &|| false)?;
     match made.pop() {
         Some(Ok(made)) if made.snapshot.is_good() => Ok(made),
