@@ -51,6 +51,8 @@ impl Progress {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(None, target);
+        // Until work begins there is nothing to draw: a note alone would bring up an empty one.
+        bar.finish_and_clear();
         let now = Instant::now();
         let state = State {
             phase: Phase::Looking,
@@ -134,8 +136,8 @@ impl State {
     fn text(&self) -> String {
         let mut text = word(self.phase).to_owned();
         if let Some(share) = self.share {
-            let (len, count) = (format::bytes(self.len), format::count(self.count));
-            text = format!("{text}  {:.0}%  {len} in {count} files so far", share * 100.0);
+            let (len, files) = (format::bytes(self.len), format::counted(self.count, "file"));
+            text = format!("{text}  {:.0}%  {len} in {files} so far", share * 100.0);
         } else if self.total_len > 0 {
             text = format!(
                 "{text}  {} of {}",
@@ -185,8 +187,9 @@ impl Observer for Progress {
             let style = ProgressStyle::with_template("{spinner} {msg}");
             self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         }
-        self.bar.set_position(0);
         self.bar.set_message(text);
+        // It may have been taken away for an answer or a question.
+        self.bar.reset();
     }
 
     fn advance(&self, len: u64, count: u64) {

@@ -20,7 +20,7 @@ use crate::capture::device::give::{GiveError, RestoreWish, give};
 use crate::capture::device::restore_apps::{RestoreApps, restore_applications};
 use crate::capture::device::shown::{ShowError, Shown};
 use crate::capture::device::{Link, LinkError};
-use crate::observe::{Observer, Phase, size};
+use crate::observe::{Observer, Phase, by_count, count, counted, size};
 use crate::snapshot::record::Verdict;
 use crate::snapshot::walk::{BlobWalk, visit_chunks};
 use crate::snapshot::{Snapshot, TreeError, TreeWalk, What};
@@ -35,8 +35,9 @@ const NAMED_COUNT_MAX: usize = 20;
 pub enum Refusal {
     /// The phone could not be given everything.
     #[error(
-        "the snapshot is incomplete: {} of what it names were missing when it was taken",
-        problem_count
+        "the snapshot is incomplete: {} of what it names {} missing when it was taken",
+        count(*problem_count),
+        by_count(*problem_count, "was", "were")
     )]
     Incomplete {
         /// What was missing or odd.
@@ -62,7 +63,7 @@ pub enum Refusal {
         capacity_len: u64,
     },
     /// Pieces of files are gone.
-    #[error("{count} pieces of the snapshot are missing from the repository")]
+    #[error("{} of the snapshot {} missing from the repository", counted(*count as u64, "piece"), by_count(*count as u64, "is", "are"))]
     Missing {
         /// How many.
         count: usize,

@@ -16,7 +16,7 @@ use russet_store::record::record_len_max;
 use russet_store::repository::{FetchError, Repository, RepositoryError};
 
 use super::restore::chain;
-use crate::observe::{Observer, Phase};
+use crate::observe::{Observer, Phase, counted};
 use crate::snapshot::walk::{TreeError, visit_chunks};
 use crate::snapshot::{Snapshot, TreeWalk, What, record};
 
@@ -304,8 +304,9 @@ fn snapshots(
             observer.problem(
                 &format!("snapshot {} of {}", hit.snapshot, hit.device),
                 &format!(
-                    "{} files and {} parts of its listing would not come back",
-                    hit.file_count, hit.listing_count
+                    "{} and {} of its listing would not come back",
+                    counted(hit.file_count, "file"),
+                    counted(hit.listing_count, "part"),
                 ),
             );
             report.hits.push(hit);

@@ -199,6 +199,7 @@ fn a_new_password_is_typed_twice_the_same_not_empty_and_told_if_it_is_short() {
     terminal.wait_for("type word 17", 1);
     terminal.type_shown("");
     let ran = terminal.end().code(0);
+    assert!(!ran.stdout.contains('\u{2591}'), "a bar of nothing: {}", ran.stdout);
     ran.says_of("note: ", "has only 4 characters");
 }
 

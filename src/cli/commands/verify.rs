@@ -3,12 +3,12 @@
 use russet_store::config::Purpose;
 use serde_json::json;
 
-use super::DAMAGED_BACKUP;
+use super::{DAMAGED_BACKUP, closed_counted};
 use crate::apple::Passwords;
 use crate::cli::args::Verify;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::format::{bytes, count, counted, moment, plain};
+use crate::cli::format::{by_count, bytes, count, counted, moment, plain};
 use crate::cli::{output, secret};
 use crate::ops::verify::{Depth, Report, verify as verify_repository};
 use crate::ops::verify_apple::{AppleReport, Flaw, verify_apple};
@@ -44,21 +44,52 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<u8, Failure> {
     Failure::unless_closed(told, exit)
 }
 
-/// What a flaw is, for a person and for a program.
-fn words(flaw: Flaw) -> (&'static str, &'static str) {
+/// What a program calls a flaw.
+fn word(flaw: Flaw) -> &'static str {
     match flaw {
-        Flaw::Missing => ("missing", "files that Apple's list names are not in it"),
-        Flaw::Digest => {
-            ("digest", "files are not what Apple's list has the digest of; a phone may refuse them")
-        }
-        Flaw::Key => ("key", "files were opened with keys that its keybag does not give"),
-        Flaw::List => ("list", "parts of Apple's list cannot be read; an iPhone may refuse it"),
-        Flaw::Rows => ("rows", "rows of Apple's list are damaged; an iPhone may refuse it"),
-        Flaw::Keybag => ("keybag", "kept iPhone backup passwords do not open its keybag"),
-        Flaw::KeybagDamaged => {
-            ("keybag_damaged", "keys in its Manifest.plist are damaged; an iPhone refuses it")
-        }
+        Flaw::Missing => "missing",
+        Flaw::Digest => "digest",
+        Flaw::Key => "key",
+        Flaw::List => "list",
+        Flaw::Rows => "rows",
+        Flaw::Keybag => "keybag",
+        Flaw::KeybagDamaged => "keybag_damaged",
     }
+}
+
+/// What so many of a flaw are, for a person.
+fn words(flaw: Flaw, n: u64) -> &'static str {
+    let (one, many) = match flaw {
+        Flaw::Missing => (
+            "file that Apple's list names is not in it",
+            "files that Apple's list names are not in it",
+        ),
+        Flaw::Digest => (
+            "file is not what Apple's list has the digest of; a phone may refuse it",
+            "files are not what Apple's list has the digest of; a phone may refuse them",
+        ),
+        Flaw::Key => (
+            "file was opened with a key that its keybag does not give",
+            "files were opened with keys that its keybag does not give",
+        ),
+        Flaw::List => (
+            "part of Apple's list cannot be read; an iPhone may refuse it",
+            "parts of Apple's list cannot be read; an iPhone may refuse it",
+        ),
+        Flaw::Rows => (
+            "row of Apple's list is damaged; an iPhone may refuse it",
+            "rows of Apple's list are damaged; an iPhone may refuse it",
+        ),
+        Flaw::Keybag => (
+            "kept iPhone backup password does not open its keybag",
+            "kept iPhone backup passwords do not open its keybag",
+        ),
+        Flaw::KeybagDamaged => (
+            "key in its Manifest.plist is damaged; an iPhone refuses it",
+            "keys in its Manifest.plist are damaged; an iPhone refuses it",
+        ),
+    };
+    by_count(n, one, many)
 }
 
 fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
@@ -70,7 +101,7 @@ fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
             plain(&finding.device),
             moment(finding.time),
             count(finding.count),
-            words(finding.flaw).1,
+            words(finding.flaw, finding.count),
         ))?;
         for item in &finding.items {
             output::line(&format!("    {}", plain(item)))?;
@@ -97,8 +128,9 @@ fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
     }
     if apple.closed_count > 0 {
         output::note(&format!(
-            "{} kept as the phone encrypted them: only their bytes were checked; `russet reopen` opens them, or `russet reopen SNAP` one",
-            counted(apple.closed_count, "snapshot")
+            "{}: only the bytes were checked; `russet reopen` opens {}",
+            closed_counted(apple.closed_count),
+            by_count(apple.closed_count, "it", "them, or `russet reopen SNAP` one"),
         ));
     }
     if !apple.keybag_closed.is_empty() {
@@ -136,7 +168,7 @@ fn json_report(
             "finding",
             json!({
                 "snapshot": finding.snapshot, "device": finding.device, "time": finding.time,
-                "flaw": words(finding.flaw).0, "items": finding.items, "count": finding.count,
+                "flaw": word(finding.flaw), "items": finding.items, "count": finding.count,
             }),
         )?;
     }
