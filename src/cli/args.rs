@@ -145,7 +145,8 @@ pub(super) struct Backup {
     /// Reach iPhones over Wi-Fi too
     #[arg(long)]
     pub(super) wifi: bool,
-    /// Ask the iPhone for everything, not only for what changed
+    /// Ask the iPhone for everything, not only for what changed, and read every stored piece of it: what has rotted in the
+    /// repository is stored again
     #[arg(long)]
     pub(super) full: bool,
     /// Begin anew instead of going on with an interrupted backup

@@ -49,6 +49,8 @@ pub struct Hit {
     pub device: String,
     /// When, Unix seconds.
     pub time: i64,
+    /// Where it came from, as its record says.
+    pub kind: String,
     /// The first files, as a person knows them.
     pub files: Vec<String>,
     /// How many files.
@@ -327,6 +329,7 @@ fn check_snapshot(
         snapshot: snapshot.short_id(),
         device: snapshot.device_name().to_owned(),
         time: snapshot.record.backup_time,
+        kind: snapshot.record.kind.clone(),
         files: Vec::new(),
         file_count: 0,
         listing_count: 0,

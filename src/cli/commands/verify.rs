@@ -182,7 +182,8 @@ fn json_report(
         output::message(
             "hit",
             json!({
-                "snapshot": hit.snapshot, "device": hit.device, "time": hit.time, "files": hit.files,
+                "snapshot": hit.snapshot, "device": hit.device, "time": hit.time, "kind": hit.kind,
+                "files": hit.files,
                 "file_count": hit.file_count, "listing_count": hit.listing_count,
             }),
         )?;
@@ -202,7 +203,8 @@ fn json_report(
 
 fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
     for damage in report.damages.iter().take(SHOWN) {
-        let heals = if damage.heals { " (heals by itself at the next import)" } else { "" };
+        let heals =
+            if damage.heals { " (heals by itself at the next import or backup)" } else { "" };
         output::line(&format!("✗ {}: {}{heals}", plain(&damage.what), plain(&damage.why)))?;
     }
     if report.damages.len() > SHOWN {
@@ -248,13 +250,16 @@ fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
         let next = if lost("snapshots/") {
             "a snapshot's record is lost: that snapshot does not come back from this drive; another copy of the repository may have it"
         } else if report.hits.is_empty() && lost("packs/") {
-            "no snapshot is hit; `russet import --force` of a folder, or a backup, stores again what is missing, and `russet prune --max-unused 0%` removes damaged packs that can still be listed"
+            "no snapshot is hit; `russet prune --max-unused 0%` removes damaged packs that can still be listed"
         } else if report.hits.is_empty() {
             "no snapshot is hit; what heals by itself is written again by the next import or backup"
         } else {
-            "restore still gives everything that is not named; `russet import --force` of a folder that still holds the rest stores it again"
+            "restore still gives everything that is not named"
         };
         output::note(&format!("next: {next}"));
+        for next in healing(report) {
+            output::note(&format!("next: {next}"));
+        }
         if lost("secrets/") {
             output::note(
                 "next: `russet phone-password forget --lost` gives up the iPhone backup passwords that cannot be read; `russet phone-password remember SNAPSHOT` keeps them anew, if you know them",
@@ -262,6 +267,23 @@ fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What stores again what snapshots lack, by where they came from.
+fn healing(report: &Report) -> Vec<&'static str> {
+    let is_folder = |is| report.hits.iter().any(|hit| (hit.kind == "folder") == is);
+    let mut ways = Vec::new();
+    if is_folder(true) {
+        ways.push(
+            "`russet import --force FOLDER` stores it again, of each backup folder that is still there",
+        );
+    }
+    if is_folder(false) {
+        ways.push(
+            "`russet backup --full` stores again what is still on the iPhone; what is not there any more may be in another copy of the repository",
+        );
+    }
+    ways
 }
 
 fn sign(report: &Report) -> char {

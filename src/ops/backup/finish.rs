@@ -256,7 +256,7 @@ impl Run<'_> {
         };
         record.spool = spool.as_ref().map(|spool| spool.record().clone());
         let begun = Begun { id, record, draft, is_resumed: true, spool, given_up: Vec::new() };
-        let session = Session::begin(self.repository, None)?;
+        let session = Session::begin(self.repository, None)?.doubting(self.options.full);
         self.make(begun, session, observer).map(Some)
     }
 }

@@ -43,7 +43,7 @@ use crate::snapshot::record::{self, Device};
 /// How phones are backed up.
 #[derive(Debug, Clone, Default)]
 pub struct BackupOptions {
-    /// Ask each phone for everything.
+    /// Ask each phone for everything, and store again what of it has rotted.
     pub full: bool,
     /// Throw an interrupted backup away instead of going on with it.
     pub restart: bool,
@@ -299,7 +299,7 @@ impl Run<'_> {
         for found in &begun.given_up {
             draft::remove(self.repository, found.id, &found.record, place)?;
         }
-        let session = Session::begin(self.repository, None)?;
+        let session = Session::begin(self.repository, None)?.doubting(self.options.full);
         let kind = if is_wifi { "wifi" } else { "usb" };
         let served = heard(&guard, cancelled, observer, || {
             let about = (&values, udid.as_str(), kind);
