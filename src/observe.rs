@@ -5,6 +5,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 /// A part of the work, as a person would call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -71,6 +74,15 @@ pub fn size(len: u64) -> String {
         unit += 1;
     }
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).unwrap_or(&"EB"))
+}
+
+/// A moment in a zone, as every message says it: 2026-05-03 21:04.
+#[must_use]
+pub fn moment(secs: i64, zone: &TimeZone) -> String {
+    match Timestamp::from_second(secs) {
+        Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string(),
+        Err(_) => "an impossible date".to_owned(),
+    }
 }
 
 /// A count with thousands apart: 214,508.
@@ -158,6 +170,13 @@ impl Observer for Collecting {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_told_in_the_zone_of_whoever_reads_it() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        assert_eq!(moment(1_767_486_030, &TimeZone::UTC), "2026-01-04 00:20");
+        assert_eq!(moment(1_767_486_030, &zone), "2026-01-04 02:20");
+    }
 
     #[test]
     fn counts_have_their_thousands_apart_and_their_nouns_fit() {

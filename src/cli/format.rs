@@ -9,10 +9,7 @@ pub(super) use crate::observe::{by_count, count, counted, size as bytes};
 
 /// A moment in the local zone: 2026-05-03 21:04.
 pub(super) fn moment(secs: i64) -> String {
-    match Timestamp::from_second(secs) {
-        Ok(at) => at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
-        Err(_) => "an impossible date".to_owned(),
-    }
+    crate::observe::moment(secs, &TimeZone::system())
 }
 
 /// A moment for machines: RFC 3339 in UTC.

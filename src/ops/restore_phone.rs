@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::tz::TimeZone;
 use russet_store::repository::{Repository, RepositoryError};
 
 use super::awake::awake;
@@ -216,7 +217,8 @@ fn missing(repository: &Repository, snapshot: &Snapshot) -> Result<(usize, Vec<S
     Ok((absent.len(), named))
 }
 
-/// Backs the phone up before it is written to; `passwords` are tried to open what it encrypted.
+/// Backs the phone up before it is written to; `passwords` are tried to open what it encrypted. The repository lies in `location`,
+/// and dates are told in `zone`.
 ///
 /// # Errors
 /// There is no such snapshot, or it is not whole: the phone must be left alone.
@@ -224,13 +226,14 @@ pub fn safety_backup(
     opened: &mut Opened,
     job: Job<'_>,
     passwords: Passwords,
-    location: &Path,
+    (location, zone): (&Path, TimeZone),
     observer: &dyn Observer,
 ) -> Result<BackedUp, SafetyError> {
     let options = BackupOptions { tags: vec![SAFETY_TAG.to_owned()], ..BackupOptions::default() };
     // A safety snapshot is never refused for want of a password: as the phone encrypted it, it restores as well.
     let nobody = |_: Asked<'_>| Answer::Nobody;
-    let keys = PhoneKeys::new(passwords, &nobody, Unopened::Store, location);
+    let mut keys = PhoneKeys::new(passwords, &nobody, Unopened::Store, location);
+    keys.zone = zone;
     let mut made = backup(opened, vec![job], &options, &keys, observer, &|| false)?;
     match made.pop() {
         Some(Ok(made)) if made.snapshot.is_good() => Ok(made),

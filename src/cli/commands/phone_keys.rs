@@ -6,6 +6,8 @@ use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
+
 use crate::apple::Passwords;
 use crate::cli::args::Opening;
 use crate::cli::context::Context;
@@ -59,6 +61,7 @@ pub(super) fn keys<'a>(
         keys.spool.put_in(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
         make_spool_dir(&keys.spool.dir)?;
     }
+    keys.zone = TimeZone::system();
     keys.remembers = !opening.no_remember;
     if let Some(len) = opening.spool_segment_len {
         keys.spool.segment_len = len;

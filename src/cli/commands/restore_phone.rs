@@ -1,5 +1,6 @@
 //! `restore --to-phone`.
 
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::chosen;
@@ -56,7 +57,7 @@ pub(super) fn to_phone(
             &mut opened,
             found,
             Passwords::new(given.into_iter().collect()),
-            &super::phone_keys::location(context)?,
+            (&super::phone_keys::location(context)?, TimeZone::system()),
             &context.progress,
         )?;
         tell_safety(context, &made)?;

@@ -13,7 +13,7 @@ use crate::capture::device::connect::{Values, same_udid};
 use crate::capture::device::space::room_of;
 use crate::capture::device::spool::{Spool, SpoolError, SpoolRecord};
 use crate::observe::{Observer, size};
-use crate::ops::phone_keys::{Unopened, day};
+use crate::ops::phone_keys::Unopened;
 use crate::ops::rows::draft_manifest;
 use crate::snapshot::Snapshot;
 
@@ -113,7 +113,8 @@ impl Run<'_> {
         }
         let base = begun.record.base.as_ref();
         let base = base.and_then(|base| self.snapshots.iter().find(|s| s.id == base.snapshot));
-        let of_day = base.map_or(String::new(), |base| format!(", of {}", day(base.time())));
+        let of_day =
+            base.map_or(String::new(), |base| format!(", of {}", self.keys.moment(base.time())));
         observer.remark(&format!(
             "{} not open this iPhone's last backup{of_day}. If its password was changed since, all is well; if not, what it sends is kept all the same, and `russet reopen --phone-password-file FILE` with the right one makes the snapshot, without the iPhone",
             self.keys.named(self.repository, udid),
