@@ -114,7 +114,7 @@ impl Run<'_> {
         let base = begun.record.base.as_ref();
         let base = base.and_then(|base| self.snapshots.iter().find(|s| s.id == base.snapshot));
         let of_day =
-            base.map_or(String::new(), |base| format!(", of {}", self.keys.moment(base.time())));
+            base.map_or(String::new(), |base| format!(", of {}", self.keys.moment(base.record.backup_time)));
         observer.remark(&format!(
             "{} not open this iPhone's last backup{of_day}. If its password was changed since, all is well; if not, what it sends is kept all the same, and `russet reopen --phone-password-file FILE` with the right one makes the snapshot, without the iPhone",
             self.keys.named(self.repository, udid),
