@@ -190,7 +190,7 @@ fn pick(folders: &mut Vec<BackupFolder>, context: &Context) -> Result<(), Failur
         at += 1;
         wanted.contains(&at)
     });
-    if folders.is_empty() { Err(Failure::new(code::USAGE, "nothing was picked")) } else { Ok(()) }
+    if folders.is_empty() { Err(Failure::new(code::FAILED, "nothing was picked")) } else { Ok(()) }
 }
 
 fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Result<u8, Failure> {

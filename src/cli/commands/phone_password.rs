@@ -12,6 +12,7 @@ use crate::cli::args::PhonePassword;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{moment, plain};
+use crate::cli::progress::OfPhone;
 use crate::cli::{output, secret};
 use crate::observe::Observer;
 use crate::ops::open::Opened;
@@ -90,7 +91,8 @@ fn meet(
 ) -> Result<Met, Failure> {
     let muxer = muxer()?;
     let seen = one(&muxer, device, &format!("phone-password {verb} NAME"))?;
-    let mut phone = job(context, &muxer, seen, &context.progress)?.phone;
+    let own = seen.observer(context, true);
+    let mut phone = job(&muxer, seen, &own)?.phone;
     let values = phone.values()?;
     makes_sense(is_first, &values)?;
     Ok(Met { phone, values, opened: context.write()?, remembers: false })
@@ -100,7 +102,8 @@ fn status(context: &Context, device: Option<&str>) -> Result<u8, Failure> {
     let muxer = muxer()?;
     let seen = one(&muxer, device, "phone-password status NAME")?;
     let udid = seen.attached.udid.clone();
-    let values = job(context, &muxer, seen, &context.progress)?.phone.values()?;
+    let own = seen.observer(context, true);
+    let values = job(&muxer, seen, &own)?.phone.values()?;
     context.progress.clear();
     let name = values.name.as_deref().unwrap_or(&udid);
     if context.json() {
@@ -173,10 +176,11 @@ impl Met {
 
     fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<u8, Failure> {
         let (opened, phone, location) = (&mut self.opened, &mut self.phone, location(context)?);
-        let changed = change(opened, phone, wanted, self.remembers, location, &context.progress)?;
-        context.progress.clear();
         let udid = phone.attached().udid.clone();
         let name = self.values.name.clone().unwrap_or_else(|| udid.clone());
+        let own = OfPhone::new(&context.progress, &name, &udid, true);
+        let changed = change(opened, phone, wanted, self.remembers, location, &own)?;
+        context.progress.clear();
         if context.json() {
             output::message(
                 "summary",

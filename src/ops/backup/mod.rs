@@ -152,6 +152,8 @@ struct Run<'a> {
 pub struct Job<'a> {
     /// The phone.
     pub phone: Phone,
+    /// What it is called where somebody is asked or told about it.
+    pub called: String,
     /// Told of this phone's backup alone.
     pub observer: &'a dyn Observer,
     /// Set when its owner cancels on the phone; the phone's streams must have been opened with a stop that asks it.
@@ -257,8 +259,8 @@ impl Run<'_> {
     }
 
     fn one(&self, job: Job<'_>) -> Result<BackedUp, BackupError> {
-        let Job { mut phone, observer, cancelled } = job;
-        let result = self.capture(&mut phone, observer, &cancelled);
+        let Job { mut phone, called, observer, cancelled } = job;
+        let result = self.capture(&mut phone, &called, observer, &cancelled);
         match result {
             Err(
                 BackupError::Take(TakeError::Stopped) | BackupError::Connect(ConnectError::Stopped),
@@ -270,6 +272,7 @@ impl Run<'_> {
     fn capture(
         &self,
         phone: &mut Phone,
+        called: &str,
         observer: &dyn Observer,
         cancelled: &AtomicBool,
     ) -> Result<BackedUp, BackupError> {
@@ -292,7 +295,7 @@ impl Run<'_> {
                 size(begun.record.received_len)
             ));
         }
-        let begun = self.with_spool(begun, &values, observer)?;
+        let begun = self.with_spool(begun, &values, called, observer)?;
         let guard = SyncGuard::begin(phone)?;
         let stream = phone.start_service(SERVICE, true)?;
         // Only now: until here the phone may not be able to begin at all.
@@ -315,7 +318,7 @@ impl Run<'_> {
         if begun.spool.is_some() {
             observer.remark("everything is here: the phone may be unplugged now");
         }
-        self.make(begun, session, observer)
+        self.make(begun, session, called, observer)
     }
 
     fn serve<'s, 'r>(
