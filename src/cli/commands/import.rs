@@ -13,7 +13,7 @@ use crate::capture::folder::{BackupFolder, Kept, Lock, unlock as unlock_folder};
 use crate::cli::args::Import;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code, worse};
-use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
+use crate::cli::format::{by_count, bytes, counted, moment, plain, rfc3339};
 use crate::cli::{output, question, secret, stop};
 use crate::ops::import::{
     ImportOptions, Imported, Memory, Outcome, add_remembered, find, import as import_folders,
@@ -194,7 +194,7 @@ fn pick(folders: &mut Vec<BackupFolder>, context: &Context) -> Result<(), Failur
         at += 1;
         wanted.contains(&at)
     });
-    if folders.is_empty() { Err(Failure::new(code::USAGE, "nothing was picked")) } else { Ok(()) }
+    if folders.is_empty() { Err(Failure::new(code::FAILED, "nothing was picked")) } else { Ok(()) }
 }
 
 fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Result<u8, Failure> {
@@ -309,9 +309,11 @@ fn tell_new(
         ))?;
     }
     if record.counts.opened > 0 {
+        let opened = record.counts.opened;
         output::line(&format!(
-            "  {} opened; they come back encrypted as they were, for the backup password of their day",
-            counted(record.counts.opened, "file")
+            "  {} opened; {} encrypted as before, for the backup password of that day",
+            counted(opened, "file"),
+            by_count(opened, "it comes back", "they come back"),
         ))?;
     }
     tell_incomplete(record);
@@ -339,7 +341,7 @@ fn is_damaged(record: &SnapshotRecord) -> bool {
 fn tell_incomplete(record: &SnapshotRecord) {
     if record.verdict == Verdict::Incomplete {
         let things = counted(record.problem_count, "thing");
-        let are = if record.problem_count == 1 { "is" } else { "are" };
+        let are = by_count(record.problem_count, "is", "are");
         output::note(&format!(
             "  It is INCOMPLETE: {things} {are} missing or could not be read. It will not stand for the phone while a complete one exists."
         ));

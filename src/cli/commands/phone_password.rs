@@ -12,6 +12,7 @@ use crate::cli::args::PhonePassword;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{moment, plain};
+use crate::cli::progress::OfPhone;
 use crate::cli::{output, secret};
 use crate::observe::Observer;
 use crate::ops::open::Opened;
@@ -117,7 +118,8 @@ fn meet(
 ) -> Result<Met, Failure> {
     let muxer = muxer()?;
     let seen = one(&muxer, device, &format!("phone-password {verb} NAME"))?;
-    let mut phone = job(context, &muxer, seen, &context.progress)?.phone;
+    let own = seen.observer(context, true);
+    let mut phone = job(&muxer, seen, &own)?.phone;
     let values = phone.values()?;
     makes_sense(is_first, &values)?;
     Ok(Met { phone, values, opened: context.write()?, remembers: false, spool: None })
@@ -127,7 +129,8 @@ fn status(context: &Context, device: Option<&str>) -> Result<u8, Failure> {
     let muxer = muxer()?;
     let seen = one(&muxer, device, "phone-password status NAME")?;
     let udid = seen.attached.udid.clone();
-    let values = job(context, &muxer, seen, &context.progress)?.phone.values()?;
+    let own = seen.observer(context, true);
+    let values = job(&muxer, seen, &own)?.phone.values()?;
     context.progress.clear();
     let name = values.name.as_deref().unwrap_or(&udid);
     if context.json() {
@@ -200,15 +203,19 @@ impl Met {
 
     fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<Changed, Failure> {
         let place = place(context, self.spool.as_deref())?;
+        let own = OfPhone::new(&context.progress, &self.name(), &self.phone.attached().udid, true);
         let (opened, phone) = (&mut self.opened, &mut self.phone);
-        Ok(change(opened, phone, wanted, self.remembers, &place, &context.progress)?)
+        Ok(change(opened, phone, wanted, self.remembers, &place, &own)?)
+    }
+
+    fn name(&self) -> String {
+        self.values.name.clone().unwrap_or_else(|| self.phone.attached().udid.clone())
     }
 
     fn tell(&self, context: &Context, now: Now, changed: Changed) -> Result<u8, Failure> {
         context.progress.clear();
         let encrypts = now != Now::Open;
-        let udid = self.phone.attached().udid.clone();
-        let name = self.values.name.clone().unwrap_or_else(|| udid.clone());
+        let (name, udid) = (self.name(), &self.phone.attached().udid);
         if context.json() {
             output::message(
                 "summary",

@@ -11,7 +11,7 @@ use super::restore_phone::to_phone;
 use crate::cli::args::Restore;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::format::{bytes, count, counted, moment, plain};
+use crate::cli::format::{by_count, bytes, count, counted, moment, plain};
 use crate::cli::{output, stop};
 use crate::ops::restore::{RestoreOptions, check_target, restore as restore_snapshot};
 use crate::snapshot::Snapshot;
@@ -54,8 +54,9 @@ fn to_folder(context: &Context, word: &str, target: PathBuf) -> Result<u8, Failu
     );
     if whole {
         output::line(&format!(
-            "✓ {} of {name} were written to {}, {}, each checked",
+            "✓ {} of {name} {} written to {}, {}, each checked",
             counted(done.file_count, "file"),
+            by_count(done.file_count, "was", "were"),
             done.folder.display(),
             bytes(done.len),
         ))?;
