@@ -307,7 +307,7 @@ mod tests {
         let arranged = arrange(&[], &[nameless(1), nameless(2)]);
         assert_eq!(
             arranged.problems.first().unwrap().why,
-            "1 of its rows promise a file and name none"
+            "1 of its rows promises a file and names none"
         );
     }
 
