@@ -1,9 +1,12 @@
 //! What long work tells while it runs: progress, and problems that do not stop it.
 //!
 //! Invariant: an observer cannot change the work, and what it is told is plain data. Rendering is for `cli`; only how many bytes
-//! there are is said in one way everywhere, by [`size`].
+//! and things there are is said in one way everywhere, by [`size`], [`counted`] and [`by_count`].
 
 use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// A part of the work, as a person would call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +76,41 @@ pub fn size(len: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).unwrap_or(&"EB"))
 }
 
+/// A moment in a zone, as every message says it: 2026-05-03 21:04.
+#[must_use]
+pub fn moment(secs: i64, zone: &TimeZone) -> String {
+    match Timestamp::from_second(secs) {
+        Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string(),
+        Err(_) => "an impossible date".to_owned(),
+    }
+}
+
+/// A count with thousands apart: 214,508.
+#[must_use]
+pub fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count and its noun: 1 file, 2 files.
+#[must_use]
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), by_count(n, "", "s"))
+}
+
+/// The words that go with a count: those for one thing, or those for several or none.
+#[must_use]
+pub fn by_count<'w>(count: u64, one: &'w str, many: &'w str) -> &'w str {
+    if count == 1 { one } else { many }
+}
+
 /// Keeps what it is told; for tests and for callers that look afterwards.
 #[derive(Debug, Default)]
 pub struct Collecting {
@@ -132,6 +170,20 @@ impl Observer for Collecting {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_told_in_the_zone_of_whoever_reads_it() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        assert_eq!(moment(1_767_486_030, &TimeZone::UTC), "2026-01-04 00:20");
+        assert_eq!(moment(1_767_486_030, &zone), "2026-01-04 02:20");
+    }
+
+    #[test]
+    fn counts_have_their_thousands_apart_and_their_nouns_fit() {
+        assert_eq!([7, 1_000, 214_508].map(count), ["7", "1,000", "214,508"]);
+        assert_eq!([0, 1, 2].map(|n| counted(n, "file")), ["0 files", "1 file", "2 files"]);
+        assert_eq!([0, 1, 2].map(|n| by_count(n, "is", "are")), ["are", "is", "are"]);
+    }
 
     #[test]
     fn bytes_are_rounded_down_to_one_decimal() {

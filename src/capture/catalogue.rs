@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use crate::apple::{FileId, Row, RowFileId};
+use crate::observe::{by_count, count};
 use crate::snapshot::record::{PROBLEM_COUNT_MAX, Problem};
 
 /// About as long is the path of a row.
@@ -197,12 +198,22 @@ impl Catalogue {
     /// Adds what the rows promise and nobody has found.
     pub(super) fn report(&self, problems: &mut Problems, why_missing: &str) {
         if self.nameless_count > 0 {
-            let why = format!("{} of its rows promise a file and name none", self.nameless_count);
+            let why = format!(
+                "{} of its rows {}",
+                count(self.nameless_count),
+                by_count(
+                    self.nameless_count,
+                    "promises a file and names none",
+                    "promise a file and name none"
+                )
+            );
             problems.add("Manifest.db".to_owned(), &why);
         }
         if let Some(first) = &self.damaged.first {
-            let count = self.damaged.count;
-            let why = format!("{count} of its rows are damaged, the first that of {first}");
+            let damaged = self.damaged.count;
+            let are = by_count(damaged, "is", "are");
+            let why =
+                format!("{} of its rows {are} damaged, the first that of {first}", count(damaged));
             problems.add("Manifest.db".to_owned(), &why);
         }
         for same in self.rows.chunk_by(|a, b| a.id == b.id) {

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt::Display;
 
 use crate::apple::{BackupKeys, ManifestPagesError, RootFile};
+use crate::observe::{by_count, counted};
 use crate::snapshot::record::Problem;
 
 /// A keybag that is none, or a key of Manifest.db that it does not open.
@@ -35,6 +36,10 @@ pub(super) fn of_index(why: &ManifestPagesError) -> Problem {
 /// Files whose rows have no key that opens: an iPhone refuses them.
 pub(super) fn of_rows(keyless_count: u64) -> Option<Problem> {
     let path = RootFile::ManifestDb.name().to_owned();
-    let why = format!("is damaged: it lists {keyless_count} files without a key that opens them");
+    let why = format!(
+        "is damaged: it lists {} without a key that opens {}",
+        counted(keyless_count, "file"),
+        by_count(keyless_count, "it", "them")
+    );
     (keyless_count > 0).then_some(Problem { path, why })
 }

@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 
 use crate::apple::{FileKey, Opening, OpeningError, Stored};
+use crate::observe::{by_count, count};
 use crate::pipeline::{Feeder, IngestError, ReadOutcome};
 use crate::snapshot::{Content, Opened, SealedKey};
 
@@ -80,17 +81,25 @@ impl KeptCounts {
             (self.no_row, "that no row names"),
             (self.unread, "that cannot be read back"),
             (self.length, "whose length no encrypted file has"),
-            (self.padding, "that do not end as encrypted files do"),
+            (
+                self.padding,
+                by_count(
+                    self.padding,
+                    "that does not end as encrypted files do",
+                    "that do not end as encrypted files do",
+                ),
+            ),
             (self.not_the_same, "that would not come back to the byte"),
         ];
         let parts: Vec<String> = parts
             .iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
+            .map(|(n, what)| format!("{} {what}", count(*n)))
             .collect();
         format!(
-            "{} of its files could not be opened and are kept as they are: {}",
-            self.total(),
+            "{} of its files could not be opened and {}: {}",
+            count(self.total()),
+            by_count(self.total(), "is kept as it is", "are kept as they are"),
             parts.join(", ")
         )
     }

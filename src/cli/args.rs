@@ -145,7 +145,8 @@ pub(super) struct Backup {
     /// Reach iPhones over Wi-Fi too
     #[arg(long)]
     pub(super) wifi: bool,
-    /// Ask the iPhone for everything, not only for what changed
+    /// Ask the iPhone for everything, not only for what changed, and read every stored piece of it: what has rotted in the
+    /// repository is stored again
     #[arg(long)]
     pub(super) full: bool,
     /// Begin anew instead of going on with an interrupted backup
@@ -181,7 +182,8 @@ pub(super) struct Opening {
     /// restore to an iPhone
     #[arg(long)]
     pub(super) no_remember: bool,
-    /// Without a password that opens them: store encrypted backups as they are. Whatever changes is stored whole then
+    /// Without a password that opens them: store encrypted backups as they are. Whatever changes is stored whole then. From then on
+    /// this is done for that iPhone without the option; giving its password once ends it (--phone-password-file)
     #[arg(long)]
     pub(super) store_encrypted: bool,
     /// Folder in which what an encrypted iPhone sends waits, sealed, until its keys come; none: beside the repository
@@ -203,7 +205,7 @@ pub(super) struct Reopen {
 
 #[derive(Debug, Args)]
 pub(super) struct Devices {
-    /// Go on telling until stopped
+    /// Go on telling until stopped with Ctrl-C
     #[arg(long)]
     pub(super) watch: bool,
 }

@@ -5,32 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub(super) use crate::observe::size as bytes;
-
-/// A count with thousands apart: 214,508.
-pub(super) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A count and its noun: 1 file, 2 files.
-pub(super) fn counted(n: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
-}
+pub(super) use crate::observe::{by_count, count, counted, size as bytes};
 
 /// A moment in the local zone: 2026-05-03 21:04.
 pub(super) fn moment(secs: i64) -> String {
-    match Timestamp::from_second(secs) {
-        Ok(at) => at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
-        Err(_) => "an impossible date".to_owned(),
-    }
+    crate::observe::moment(secs, &TimeZone::system())
 }
 
 /// A moment for machines: RFC 3339 in UTC.
@@ -93,12 +72,6 @@ pub(super) fn parse_share(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counts_have_their_thousands_apart() {
-        assert_eq!([7, 1_000, 214_508].map(count), ["7", "1,000", "214,508"]);
-        assert_eq!(counted(1, "file"), "1 file");
-    }
 
     #[test]
     fn times_and_shares_are_read_as_written() {

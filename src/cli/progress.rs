@@ -51,6 +51,8 @@ impl Progress {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(None, target);
+        // Until work begins there is nothing to draw: a note alone would bring up an empty one.
+        bar.finish_and_clear();
         let now = Instant::now();
         let state = State {
             phase: Phase::Looking,
@@ -100,6 +102,18 @@ fn word(phase: Phase) -> &'static str {
     }
 }
 
+/// What a person at the phone is asked for, for a program and in words.
+fn asked(prompt: Prompt) -> (&'static str, &'static str) {
+    match prompt {
+        Prompt::Unlock => ("unlock_phone", "unlock the iPhone"),
+        Prompt::Trust => ("trust_on_phone", "tap Trust on the iPhone and enter its passcode there"),
+        Prompt::Passcode => (
+            "passcode_on_phone",
+            "if the iPhone asks for its passcode, enter it there within three minutes",
+        ),
+    }
+}
+
 /// What is left of the time for the passcode; nothing once it is over, for then the phone ends the backup or has it.
 fn passcode_left(waited: Duration) -> String {
     let left = PASSCODE_TIME.saturating_sub(waited).as_secs();
@@ -134,8 +148,8 @@ impl State {
     fn text(&self) -> String {
         let mut text = word(self.phase).to_owned();
         if let Some(share) = self.share {
-            let (len, count) = (format::bytes(self.len), format::count(self.count));
-            text = format!("{text}  {:.0}%  {len} in {count} files so far", share * 100.0);
+            let (len, files) = (format::bytes(self.len), format::counted(self.count, "file"));
+            text = format!("{text}  {:.0}%  {len} in {files} so far", share * 100.0);
         } else if self.total_len > 0 {
             text = format!(
                 "{text}  {} of {}",
@@ -185,8 +199,9 @@ impl Observer for Progress {
             let style = ProgressStyle::with_template("{spinner} {msg}");
             self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         }
-        self.bar.set_position(0);
         self.bar.set_message(text);
+        // It may have been taken away for an answer or a question.
+        self.bar.reset();
     }
 
     fn advance(&self, len: u64, count: u64) {
@@ -247,16 +262,7 @@ impl Observer for Progress {
     }
 
     fn prompt(&self, prompt: Prompt) {
-        let (kind, text) = match prompt {
-            Prompt::Unlock => ("unlock_phone", "unlock the iPhone"),
-            Prompt::Trust => {
-                ("trust_on_phone", "tap Trust on the iPhone and enter its passcode there")
-            }
-            Prompt::Passcode => (
-                "passcode_on_phone",
-                "if the iPhone asks for its passcode, enter it there within three minutes",
-            ),
-        };
+        let (kind, text) = asked(prompt);
         if self.json {
             let _ = output::message("prompt", json!({ "kind": kind, "text": text }));
         } else {
@@ -265,24 +271,31 @@ impl Observer for Progress {
     }
 }
 
-/// One of several phones that are backed up at once: they share the bar, and each line says whose it is.
+/// The phone that something is done with: what it is asked for is told with its name. Of several at once each line says whose it is,
+/// and they share the bar.
 pub(super) struct OfPhone<'a> {
     progress: &'a Progress,
     name: String,
+    udid: String,
+    is_alone: bool,
 }
 
 impl<'a> OfPhone<'a> {
-    pub(super) fn new(progress: &'a Progress, name: String) -> Self {
-        Self { progress, name }
+    pub(super) fn new(progress: &'a Progress, name: &str, udid: &str, is_alone: bool) -> Self {
+        Self { progress, name: name.to_owned(), udid: udid.to_owned(), is_alone }
     }
 }
 
 impl Observer for OfPhone<'_> {
-    fn begin(&self, phase: Phase, _: u64, _: u64) {
+    fn begin(&self, phase: Phase, total_len: u64, total_count: u64) {
+        if self.is_alone {
+            return self.progress.begin(phase, total_len, total_count);
+        }
         let (name, phase) = (&self.name, word(phase));
         if self.progress.json {
-            let _ =
-                output::message("phase", json!({ "device": name, "phase": phase.to_lowercase() }));
+            let phase = phase.to_lowercase();
+            let body = json!({ "device": name, "udid": self.udid, "phase": phase });
+            let _ = output::message("phase", body);
         } else if !self.progress.still {
             self.progress.say(&format!("{}: {phase}", format::plain(name)));
         }
@@ -292,16 +305,35 @@ impl Observer for OfPhone<'_> {
         self.progress.advance(len, count);
     }
 
+    fn share(&self, done: f64) {
+        if self.is_alone {
+            self.progress.share(done);
+        }
+    }
+
     fn problem(&self, item: &str, why: &str) {
-        self.progress.problem(&format!("{}: {item}", self.name), why);
+        match self.is_alone {
+            true => self.progress.problem(item, why),
+            false => self.progress.problem(&format!("{}: {item}", self.name), why),
+        }
     }
 
     fn remark(&self, text: &str) {
-        self.progress.remark(&format!("{}: {text}", self.name));
+        match self.is_alone {
+            true => self.progress.remark(text),
+            false => self.progress.remark(&format!("{}: {text}", self.name)),
+        }
     }
 
     fn prompt(&self, prompt: Prompt) {
-        if !self.progress.json {
+        let (kind, text) = asked(prompt);
+        if self.progress.json {
+            let body =
+                json!({ "kind": kind, "text": text, "device": self.name, "udid": self.udid });
+            let _ = output::message("prompt", body);
+            return;
+        }
+        if !self.is_alone {
             self.progress.say(&format!("▸ on {}:", format::plain(&self.name)));
         }
         self.progress.prompt(prompt);

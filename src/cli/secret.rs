@@ -11,6 +11,7 @@ use russet_store::seal::{Password, RecoveryKey, SlotSecret};
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
+use super::format::counted;
 use super::{output, question};
 use crate::apple::{PasswordError, PhonePassword};
 use crate::observe::Observer;
@@ -101,8 +102,8 @@ pub(super) fn weigh(password: &Password, observer: &dyn Observer) {
     let count = password.char_count();
     if count < CHAR_COUNT_MIN {
         observer.remark(&format!(
-            "this repository password has only {count} character{}: whoever gets hold of the drive can try all of that length, and then reads everything. Several unrelated words are better; `russet key passwd` changes it",
-            if count == 1 { "" } else { "s" }
+            "this repository password has only {}: whoever gets hold of the drive can try all of that length, and then reads everything. Several unrelated words are better; `russet key passwd` changes it",
+            counted(count as u64, "character")
         ));
     }
 }

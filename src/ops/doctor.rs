@@ -13,7 +13,7 @@ use russet_store::repository::Repository;
 use super::backup::{interrupted, waiting};
 use super::phones::{Attached, ConnectError, Connection, Muxer, Phone, Values};
 use super::reopen::is_closed;
-use crate::observe::size;
+use crate::observe::{by_count, count, counted, size};
 use crate::snapshot::record;
 
 /// How a thing is.
@@ -343,26 +343,34 @@ pub fn repository(outcome: Result<Holdings, String>) -> Vec<Check> {
             )];
         }
     };
-    let found = format!("opens, and holds {} snapshots", held.snapshot_count);
+    let found = format!("opens, and holds {}", counted(held.snapshot_count, "snapshot"));
     let mut checks = vec![Check::new("repository", Health::Good, found)];
     if held.waiting_count > 0 {
-        let found =
-            format!("{} that an iPhone has finished are no snapshots yet", held.waiting_count);
+        let found = format!(
+            "{} that an iPhone has finished {} yet",
+            count(held.waiting_count),
+            by_count(held.waiting_count, "is no snapshot", "are no snapshots")
+        );
         checks.push(Check::new("waiting backups", Health::Worth, found).next(
             "`russet reopen --phone-password-file FILE`, or the next `russet backup`, makes the snapshots, without the iPhone",
         ));
     }
     if held.interrupted_count > 0 {
         let found =
-            format!("{} of which an iPhone has not sent everything", held.interrupted_count);
+            format!("{} of which an iPhone has not sent everything", count(held.interrupted_count));
         let check = Check::new("interrupted backups", Health::Worth, found);
         checks.push(check.next("connect it: the next `russet backup` goes on there"));
     }
     if held.closed_count > 0 {
-        let found = format!("{} are kept as an iPhone encrypted them", held.closed_count);
-        checks.push(Check::new("closed snapshots", Health::Worth, found).next(
-            "`russet reopen --phone-password-file FILE` opens them; then only what changed takes room",
-        ));
+        let (are, them) = match held.closed_count {
+            1 => ("is", "it"),
+            _ => ("are", "them"),
+        };
+        let found =
+            format!("{} {are} kept as an iPhone encrypted {them}", count(held.closed_count));
+        checks.push(Check::new("closed snapshots", Health::Worth, found).next(&format!(
+            "`russet reopen --phone-password-file FILE` opens {them}; then only what changed takes room",
+        )));
     }
     checks
 }

@@ -20,7 +20,7 @@ use russet_store::sweep::{self, SweepError, SweepPlan};
 use super::open::Opened;
 use crate::capture::device::record as draft;
 use crate::capture::device::spool::SpoolPlace;
-use crate::observe::{Observer, Phase};
+use crate::observe::{Observer, Phase, by_count, counted};
 use crate::snapshot::walk::BlobWalk;
 use crate::snapshot::{Snapshot, record};
 
@@ -38,7 +38,9 @@ pub enum ForgetError {
     Sweep(#[from] SweepError),
     /// A record others refer to is missing and was not forgotten.
     #[error(
-        "{count} records that others refer to are missing ({first} among them): nothing is deleted while that is so"
+        "{} that others refer to {} missing ({first} among them): nothing is deleted while that is so",
+        counted(*count as u64, "record"),
+        by_count(*count as u64, "is", "are")
     )]
     MissingRecords {
         /// How many.
@@ -48,7 +50,8 @@ pub enum ForgetError {
     },
     /// Unfinished backups of phones cannot be understood.
     #[error(
-        "{count} unfinished backups of phones cannot be read: nothing is deleted while that is so"
+        "{} of phones cannot be read: nothing is deleted while that is so",
+        counted(*count as u64, "unfinished backup")
     )]
     Drafts {
         /// How many.
@@ -56,7 +59,8 @@ pub enum ForgetError {
     },
     /// Parts of listings cannot be read.
     #[error(
-        "{count} parts of snapshots' listings cannot be read: nothing is deleted while that is so"
+        "{} of snapshots' listings cannot be read: nothing is deleted while that is so",
+        counted(*count as u64, "part")
     )]
     Listings {
         /// How many.

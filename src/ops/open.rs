@@ -16,7 +16,7 @@ use russet_store::repository::{LockedRepository, Repository, RepositoryError};
 use russet_store::seal::SlotSecret;
 
 use super::host::{HostState, Seen};
-use crate::observe::Observer;
+use crate::observe::{Observer, by_count, count, counted};
 
 /// Where a repository is and how it is opened.
 pub struct OpenOptions {
@@ -117,9 +117,11 @@ pub fn open(
     tell_seen(&host.compare(&repository.chains(), &forgotten), observer);
     let missing = repository.missing_links();
     if let Some(first) = missing.first() {
+        let count = missing.len() as u64;
         observer.remark(&format!(
-            "{} records that others refer to are missing from this repository ({first} among them)",
-            missing.len()
+            "{} that others refer to {} missing from this repository ({first} among them)",
+            counted(count, "record"),
+            by_count(count, "is", "are"),
         ));
     }
     Ok(Opened { repository, host, writer: None, lock, remembers: cache_dir.is_some() })
@@ -227,8 +229,15 @@ impl Opened {
             observer.remark(&remark.to_string());
         }
         if mended > 0 {
+            let mended = mended as u64;
             observer.remark(&format!(
-                "{mended} copies of small files were missing or damaged and have been written again"
+                "{} {} written again",
+                count(mended),
+                by_count(
+                    mended,
+                    "copy of a small file was missing or damaged and has been",
+                    "copies of small files were missing or damaged and have been"
+                ),
             ));
         }
         Ok(())

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::{Mutex, Once, PoisonError};
 
+use jiff::tz::TimeZone;
 use russet_store::repository::Repository;
 
 use super::remembered;
@@ -13,13 +14,7 @@ use crate::apple::{LockedKeys, Passwords, PhonePassword, WrongPassword};
 use crate::capture::device::open_files::{self, Unlocked};
 use crate::capture::device::spool::SpoolPlace;
 use crate::capture::device::take::Locked;
-use crate::observe::Observer;
-
-/// A day, in UTC: what rooms below the terminal know of time.
-pub(super) fn day(secs: i64) -> String {
-    let at = jiff::Timestamp::from_second(secs);
-    at.map_or_else(|_| "an impossible date".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
-}
+use crate::observe::{Observer, moment};
 
 /// What a person is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +59,8 @@ pub struct PhoneKeys<'a> {
     pub spool: SpoolPlace,
     /// Whether a password that opened a backup is kept in the repository.
     pub remembers: bool,
+    /// In which dates are told.
+    pub zone: TimeZone,
     /// What earlier runs left of spools is looked at once.
     pub(super) cleaned: Once,
 }
@@ -78,7 +75,13 @@ impl<'a> PhoneKeys<'a> {
         repository: &Path,
     ) -> Self {
         let (passwords, spool) = (Mutex::new(passwords), SpoolPlace::beside(repository));
-        Self { passwords, ask, unopened, spool, remembers: true, cleaned: Once::new() }
+        let (zone, cleaned) = (TimeZone::UTC, Once::new());
+        Self { passwords, ask, unopened, spool, remembers: true, zone, cleaned }
+    }
+
+    /// A moment, as people read it.
+    pub(super) fn moment(&self, secs: i64) -> String {
+        moment(secs, &self.zone)
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Passwords) -> T) -> T {
@@ -90,6 +93,11 @@ impl<'a> PhoneKeys<'a> {
         if let Ok(locked) = LockedKeys::parse(manifest_plist) {
             self.with(|passwords| passwords.hold_given_against(&locked.keybag));
         }
+    }
+
+    /// Forgets every password: nothing is opened any more.
+    pub fn forget(&self) {
+        self.with(Passwords::forget);
     }
 
     /// The places of passwords that were given and opened nothing.
@@ -142,7 +150,8 @@ impl<'a> PhoneKeys<'a> {
     pub(super) fn named(&self, repository: &Repository, udid: &str) -> String {
         let given = !self.with(|passwords| passwords.none_given());
         let kept = remembered::newest(repository, udid);
-        let since = kept.and_then(|kept| i64::try_from(kept.time).ok()).map(day);
+        let since = kept.and_then(|kept| i64::try_from(kept.time).ok());
+        let since = since.map(|secs| self.moment(secs));
         match (given, since) {
             (true, None) => "the iPhone backup password that was given does".to_owned(),
             (true, Some(since)) => format!(

@@ -14,7 +14,7 @@ use super::commit::{CommitError, commit};
 use super::forget::{Drafts, ForgetError, forget, plan};
 use super::mark;
 use super::open::Opened;
-use super::phone_keys::{PhoneKeys, Unopened, day};
+use super::phone_keys::{PhoneKeys, Unopened};
 use crate::capture::device::host::HostError;
 use crate::capture::device::reopen::{ReopenError as TreeError, reopen as make_tree};
 use crate::capture::device::take::Taken;
@@ -123,8 +123,8 @@ fn one(
     let writer = opened.writer()?;
     let repository = &opened.repository;
     let session = Session::begin(repository, None)?;
-    let (name, id, day) = (old.device_name(), old.short_id(), day(old.record.backup_time));
-    let called = format!("{name}, snapshot {id} of {day}");
+    let (name, id) = (old.device_name(), old.short_id());
+    let called = format!("{name}, snapshot {id} of {}", keys.moment(old.record.backup_time));
     let (udid, opened_with) = (old.record.udid.as_str(), RefCell::new(None));
     let unlock = |lists: &[u8]| {
         keys.add_remembered(repository, udid, Some(lists));

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::tz::TimeZone;
 use russet_store::repository::{Repository, RepositoryError};
 
 use super::awake::awake;
@@ -20,7 +21,7 @@ use crate::capture::device::give::{GiveError, RestoreWish, give};
 use crate::capture::device::restore_apps::{RestoreApps, restore_applications};
 use crate::capture::device::shown::{ShowError, Shown};
 use crate::capture::device::{Link, LinkError};
-use crate::observe::{Observer, Phase, size};
+use crate::observe::{Observer, Phase, by_count, count, counted, size};
 use crate::snapshot::record::Verdict;
 use crate::snapshot::walk::{BlobWalk, visit_chunks};
 use crate::snapshot::{Snapshot, TreeError, TreeWalk, What};
@@ -35,8 +36,9 @@ const NAMED_COUNT_MAX: usize = 20;
 pub enum Refusal {
     /// The phone could not be given everything.
     #[error(
-        "the snapshot is incomplete: {} of what it names were missing when it was taken",
-        problem_count
+        "the snapshot is incomplete: {} of what it names {} missing when it was taken",
+        count(*problem_count),
+        by_count(*problem_count, "was", "were")
     )]
     Incomplete {
         /// What was missing or odd.
@@ -62,7 +64,7 @@ pub enum Refusal {
         capacity_len: u64,
     },
     /// Pieces of files are gone.
-    #[error("{count} pieces of the snapshot are missing from the repository")]
+    #[error("{} of the snapshot {} missing from the repository", counted(*count as u64, "piece"), by_count(*count as u64, "is", "are"))]
     Missing {
         /// How many.
         count: usize,
@@ -216,7 +218,7 @@ fn missing(repository: &Repository, snapshot: &Snapshot) -> Result<(usize, Vec<S
 }
 
 /// Backs the phone up before it is written to; `passwords` are tried to open what it encrypted, which waits beside the repository,
-/// whose folder that is, or where a person said.
+/// whose folder `location` is, or where a person said. Dates are told in `zone`.
 ///
 /// # Errors
 /// There is no such snapshot, or it is not whole: the phone must be left alone.
@@ -224,13 +226,14 @@ pub fn safety_backup(
     opened: &mut Opened,
     job: Job<'_>,
     passwords: Passwords,
-    (location, spool): (&Path, Option<PathBuf>),
+    (location, spool, zone): (&Path, Option<PathBuf>, TimeZone),
     observer: &dyn Observer,
 ) -> Result<BackedUp, SafetyError> {
     let options = BackupOptions { tags: vec![SAFETY_TAG.to_owned()], ..BackupOptions::default() };
     // A safety snapshot is never refused for want of a password: as the phone encrypted it, it restores as well.
     let nobody = |_: Asked<'_>| Answer::Nobody;
     let mut keys = PhoneKeys::new(passwords, &nobody, Unopened::Store, location);
+    keys.zone = zone;
     if let Some(dir) = spool {
         keys.spool.put_in(dir);
     }

@@ -16,7 +16,7 @@ use russet_store::record::record_len_max;
 use russet_store::repository::{FetchError, Repository, RepositoryError};
 
 use super::restore::chain;
-use crate::observe::{Observer, Phase};
+use crate::observe::{Observer, Phase, counted};
 use crate::snapshot::walk::{TreeError, visit_chunks};
 use crate::snapshot::{Snapshot, TreeWalk, What, record};
 
@@ -49,6 +49,8 @@ pub struct Hit {
     pub device: String,
     /// When, Unix seconds.
     pub time: i64,
+    /// Where it came from, as its record says.
+    pub kind: String,
     /// The first files, as a person knows them.
     pub files: Vec<String>,
     /// How many files.
@@ -304,8 +306,9 @@ fn snapshots(
             observer.problem(
                 &format!("snapshot {} of {}", hit.snapshot, hit.device),
                 &format!(
-                    "{} files and {} parts of its listing would not come back",
-                    hit.file_count, hit.listing_count
+                    "{} and {} of its listing would not come back",
+                    counted(hit.file_count, "file"),
+                    counted(hit.listing_count, "part"),
                 ),
             );
             report.hits.push(hit);
@@ -326,6 +329,7 @@ fn check_snapshot(
         snapshot: snapshot.short_id(),
         device: snapshot.device_name().to_owned(),
         time: snapshot.record.backup_time,
+        kind: snapshot.record.kind.clone(),
         files: Vec::new(),
         file_count: 0,
         listing_count: 0,

@@ -336,7 +336,7 @@ fn rows_made_to_do_harm_are_survived_and_those_that_name_no_file_are_told() {
         .unwrap();
     drop(database);
     let words = [
-        "problem: Manifest.db: 1 of its rows promise a file and name none",
+        "problem: Manifest.db: 1 of its rows promises a file and names none",
         "problem: Manifest.db: 6 of its rows are damaged",
     ];
     let (repository, _) = assert_damaged(&folder, &words);

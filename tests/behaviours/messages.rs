@@ -165,6 +165,22 @@ fn row_without_file() {
 }
 
 #[test]
+fn many_problems() {
+    let repository = TestRepository::new();
+    let paths: Vec<String> = (0..300).map(|n| format!("Library/gone {n}")).collect();
+    let backup = paths.iter().fold(fake(), |fake, p| fake.row_without_payload("HomeDomain", p));
+    let folder = backup.write_to(repository.folder("a"));
+    let ran = repository.run(&["import", text(&folder)]).code(3);
+    let told = ran.stderr.lines().filter(|line| line.starts_with("problem: "));
+    assert_eq!(told.count(), 21, "{}", ran.stderr);
+    ran.says(&["problem: … and more; -v shows", "INCOMPLETE: 300 things are missing"]);
+    let repository = TestRepository::new();
+    let ran = repository.run(&["import", "--json", text(&folder)]).code(3);
+    let problems = ran.messages().into_iter().filter(|m| m["message_type"] == "problem");
+    assert_eq!((problems.count(), &ran.summary()["problem_count"]), (200, &300.into()));
+}
+
+#[test]
 fn no_such_snapshot() {
     assert_says(
         &with_one(),

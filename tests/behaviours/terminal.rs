@@ -143,6 +143,19 @@ fn skipped() {
     eprintln!("SKIPPED: there is no `script` of util-linux here");
 }
 
+#[test]
+fn whoever_says_no_ends_it_with_1_and_nothing_is_done() {
+    let repository = TestRepository::new();
+    repository.import(&super::support::fake().write_to(repository.folder("a")));
+    let Some(mut terminal) = Terminal::start(&repository.command(&["forget", "latest"])) else {
+        return;
+    };
+    terminal.wait_for("[yes/no]", 1);
+    terminal.type_shown("no");
+    terminal.end().code(1).says(&["error: nothing was done"]);
+    assert_eq!(repository.snapshots().len(), 1);
+}
+
 const NEW: &str = "New repository password: ";
 
 #[test]
@@ -199,6 +212,7 @@ fn a_new_password_is_typed_twice_the_same_not_empty_and_told_if_it_is_short() {
     terminal.wait_for("type word 17", 1);
     terminal.type_shown("");
     let ran = terminal.end().code(0);
+    assert!(!ran.stdout.contains('\u{2591}'), "a bar of nothing: {}", ran.stdout);
     ran.says_of("note: ", "has only 4 characters");
 }
 

@@ -23,7 +23,7 @@ use super::look::BackupFolder;
 use super::names::{bytes_of, path_of};
 use super::plan::{Item, Plan, mtime, shown};
 use crate::apple::{FileKey, OpenedFile, OpeningError, RootFile, Stored};
-use crate::observe::{Observer, Phase};
+use crate::observe::{Observer, Phase, count};
 use crate::pipeline::{Cuts, Done, Feeder, IngestError, ReadOutcome, run};
 use crate::snapshot::record::{Counts, Problem, Verdict};
 use crate::snapshot::tree::{BuildError, fold_ids};
@@ -94,9 +94,13 @@ impl Unlike {
 
     fn remark(&self) -> String {
         let rest = if self.count > self.first.len() as u64 { ", …" } else { "" };
+        let (are, they, them) = match self.count {
+            1 => ("is", "is kept as it is", "it"),
+            _ => ("are", "are kept as they are", "them"),
+        };
         format!(
-            "{} of its files are not what Apple's list has the digest of, and are kept as they are; a phone may refuse them: {}{rest}",
-            self.count,
+            "{} of its files {are} not what Apple's list has the digest of, and {they}; a phone may refuse {them}: {}{rest}",
+            count(self.count),
             self.first.join(", ")
         )
     }

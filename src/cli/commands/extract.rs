@@ -7,11 +7,12 @@ use super::chosen;
 use crate::cli::args::{Extract, ExtractLayout};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::format::{bytes, counted, moment, plain};
+use crate::cli::format::{self, by_count, bytes, counted, moment, plain};
 use crate::cli::{output, stop};
 use crate::ops::extract::{ExtractOptions, Extracted, Layout, Wanted, extract as extract_files};
 use crate::ops::restore::{RestoreError, check_target};
 use crate::snapshot::Snapshot;
+use crate::wipe;
 
 pub(super) fn extract(context: &Context, args: Extract) -> Result<u8, Failure> {
     check_target(&args.target, &context.location()?)?;
@@ -26,8 +27,9 @@ pub(super) fn extract(context: &Context, args: Extract) -> Result<u8, Failure> {
         },
         zone: TimeZone::system(),
     };
+    let (repository, progress) = (&opened.repository, &context.progress);
     let done =
-        extract_files(&opened.repository, &snapshot, &options, &context.progress, &stop::asked);
+        wipe::after(|| extract_files(repository, &snapshot, &options, progress, &stop::asked));
     context.progress.clear();
     let done = done.map_err(ended)?;
     if done.is_nothing() {
@@ -99,24 +101,36 @@ fn text_summary(
         bytes(done.len),
     ))?;
     let notes = [
-        (done.there_count, "there already, with the same length and date: left as they are"),
-        (done.changed_count, "with names that not every system can have: written under others"),
+        (done.there_count, "there already, with the same length and date: left as it is"),
+        (
+            done.changed_count,
+            by_count(
+                done.changed_count,
+                "with a name that not every system can have: written under another",
+                "with names that not every system can have: written under others",
+            ),
+        ),
         (
             done.link_count,
-            match done.link_count {
-                1 => "symbolic link of the iPhone, not written",
-                _ => "symbolic links of the iPhone, not written",
-            },
+            by_count(
+                done.link_count,
+                "symbolic link of the iPhone, not written",
+                "symbolic links of the iPhone, not written",
+            ),
         ),
-        (done.encrypted_count, "kept as the phone encrypted them: NOT written"),
+        (done.encrypted_count, "kept as the phone encrypted it: NOT written"),
         (done.lost_count, "NOT written, named above"),
         (
             done.listing_lost_count,
-            "parts of the listing could not be read: what they named is NOT written",
+            by_count(
+                done.listing_lost_count,
+                "part of the listing could not be read: what it named is NOT written",
+                "parts of the listing could not be read: what they named is NOT written",
+            ),
         ),
     ];
     for (count, what) in notes.iter().filter(|(count, _)| *count > 0) {
-        output::note(&format!("  {count} {what}"));
+        output::note(&format!("  {} {what}", format::count(*count)));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::capture::folder::{BackupFolder, Kept, Lock, unlock as unlock_folder};
 use crate::cli::args::Import;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code, worse};
-use crate::cli::format::{bytes, counted, moment, plain, rfc3339};
+use crate::cli::format::{by_count, bytes, counted, moment, plain, rfc3339};
 use crate::cli::{output, question, secret, stop};
 use crate::ops::import::{
     ImportOptions, Imported, Memory, Outcome, add_remembered, find, import as import_folders,
@@ -23,6 +23,7 @@ use crate::ops::open::Opened;
 use crate::ops::reopen::is_closed;
 use crate::snapshot::record::{Problem, SnapshotRecord, Verdict};
 use crate::snapshot::{Snapshot, record};
+use crate::wipe;
 
 pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     let options = ImportOptions {
@@ -58,7 +59,10 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     refused.extend(locked);
     let mut worst = 0;
     if let Some(opened) = opened.as_mut().filter(|_| !sources.is_empty()) {
-        let done = import_folders(opened, &sources, &options, &context.progress, &stop::asked)?;
+        let (into, progress) = (&mut *opened, &context.progress);
+        // The sources hold the keys: they end with the work.
+        let done =
+            wipe::after(move || import_folders(into, &sources, &options, progress, &stop::asked))?;
         context.progress.clear();
         let (snapshots, _) = record::all(&opened.repository);
         let memories: Vec<_> = done.iter().map(|done| (done.password, id_of(done))).collect();
@@ -190,7 +194,7 @@ fn pick(folders: &mut Vec<BackupFolder>, context: &Context) -> Result<(), Failur
         at += 1;
         wanted.contains(&at)
     });
-    if folders.is_empty() { Err(Failure::new(code::USAGE, "nothing was picked")) } else { Ok(()) }
+    if folders.is_empty() { Err(Failure::new(code::FAILED, "nothing was picked")) } else { Ok(()) }
 }
 
 fn report(context: &Context, imported: Imported, snapshots: &[Snapshot]) -> Result<u8, Failure> {
@@ -305,9 +309,11 @@ fn tell_new(
         ))?;
     }
     if record.counts.opened > 0 {
+        let opened = record.counts.opened;
         output::line(&format!(
-            "  {} opened; they come back encrypted as they were, for the backup password of their day",
-            counted(record.counts.opened, "file")
+            "  {} opened; {} encrypted as before, for the backup password of that day",
+            counted(opened, "file"),
+            by_count(opened, "it comes back", "they come back"),
         ))?;
     }
     tell_incomplete(record);
@@ -335,7 +341,7 @@ fn is_damaged(record: &SnapshotRecord) -> bool {
 fn tell_incomplete(record: &SnapshotRecord) {
     if record.verdict == Verdict::Incomplete {
         let things = counted(record.problem_count, "thing");
-        let are = if record.problem_count == 1 { "is" } else { "are" };
+        let are = by_count(record.problem_count, "is", "are");
         output::note(&format!(
             "  It is INCOMPLETE: {things} {are} missing or could not be read. It will not stand for the phone while a complete one exists."
         ));

@@ -4,11 +4,11 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use super::reopen::interrupted_line;
-use super::{chosen, closed, opens_it};
+use super::{chosen, closed, closed_counted, opens_it};
 use crate::cli::args::{Cat, Ls, Note, One, Snapshots, Tag};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::format::{bytes, count, counted, moment, path, plain, rfc3339};
+use crate::cli::format::{by_count, bytes, count, counted, moment, path, plain, rfc3339};
 use crate::cli::output;
 use crate::observe::Observer;
 use crate::ops::backup::{Waiting, interrupted, waiting};
@@ -73,8 +73,9 @@ fn tell_list(context: &Context, shown: &[&Snapshot]) -> Result<(), Failure> {
     }
     if closed_count > 0 {
         context.progress.remark(&format!(
-            "{} kept as the phone encrypted them, each change whole: `russet reopen` opens them, with the iPhone backup password of their day",
-            counted(closed_count, "snapshot")
+            "{}, each change whole: `russet reopen` opens {}, with the iPhone backup password of that day",
+            closed_counted(closed_count),
+            by_count(closed_count, "it", "them"),
         ));
     }
     Ok(())

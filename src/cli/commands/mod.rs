@@ -21,6 +21,7 @@ use jiff::tz::TimeZone;
 use super::args::{Cli, Command};
 use super::context::Context;
 use super::failure::{Failure, code};
+use super::format::{by_count, counted};
 use crate::observe::Observer;
 use crate::ops::open::Opened;
 use crate::ops::reopen::is_closed;
@@ -68,6 +69,16 @@ fn opens_it(snapshot: &Snapshot) -> String {
         "`russet reopen {}` opens it, with the iPhone backup password of its day; `russet restore` gives it back as it was",
         snapshot.short_id()
     )
+}
+
+/// So many snapshots, and what is the matter with them.
+fn closed_counted(count: u64) -> String {
+    let what = by_count(
+        count,
+        "is kept as the phone encrypted it",
+        "are kept as the phone encrypted them",
+    );
+    format!("{} {what}", counted(count, "snapshot"))
 }
 
 /// That nobody can tell which file is what; none, if the snapshot is not kept as the phone encrypted it.

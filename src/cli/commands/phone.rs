@@ -21,9 +21,10 @@ use crate::ops::backup::{
 };
 use crate::ops::phones::{
     Attached, ConnectError, Connection, Muxer, MuxerAddress, PairState, Phone, Values, matches,
-    pair as ask_to_trust, same_udid,
+    pair as ask_to_trust, same_udid, told_apart,
 };
 use crate::snapshot::Snapshot;
+use crate::wipe;
 
 /// How long a person may take to tap Trust.
 const TRUST_TIME: Duration = Duration::from_secs(120);
@@ -45,17 +46,22 @@ pub(super) fn muxer() -> Result<Muxer, Failure> {
 pub(super) struct Seen {
     pub(super) attached: Attached,
     values: Result<Values, ConnectError>,
+    /// What it is called, so that it is known from the others that are connected.
+    called: String,
 }
 
 fn look(muxer: &Muxer, wifi: bool) -> Result<Vec<Seen>, Failure> {
     let attached = muxer.list()?;
     let wanted = attached.into_iter().filter(|a| wifi || a.connection == Connection::Usb);
-    Ok(wanted
-        .map(|attached| {
-            let values = Phone::connect(muxer, &attached).and_then(|mut phone| phone.values());
-            Seen { attached, values }
-        })
-        .collect())
+    let seen = wanted.map(|attached| {
+        let values = Phone::connect(muxer, &attached).and_then(|mut phone| phone.values());
+        Seen { attached, values, called: String::new() }
+    });
+    let mut seen: Vec<Seen> = seen.collect();
+    let names: Vec<_> = seen.iter().map(|phone| (phone.name_or_udid(), phone.udid())).collect();
+    let called = told_apart(&names);
+    seen.iter_mut().zip(called).for_each(|(phone, called)| phone.called = called);
+    Ok(seen)
 }
 
 impl Seen {
@@ -63,8 +69,21 @@ impl Seen {
         self.values.as_ref().ok()?.name.as_deref()
     }
 
+    fn udid(&self) -> &str {
+        &self.attached.udid
+    }
+
+    fn name_or_udid(&self) -> &str {
+        self.name().unwrap_or(self.udid())
+    }
+
+    /// Who is told of what is done with it, alone or beside others.
+    pub(super) fn observer<'a>(&self, context: &'a Context, is_alone: bool) -> OfPhone<'a> {
+        OfPhone::new(&context.progress, &self.called, self.udid(), is_alone)
+    }
+
     pub(super) fn shown(&self) -> String {
-        plain(self.name().unwrap_or(&self.attached.udid))
+        plain(&self.called)
     }
 }
 
@@ -91,7 +110,7 @@ pub(super) fn devices(context: &Context, args: &Devices) -> Result<u8, Failure> 
     muxer.watch(&mut changed, Arc::new(stop::asked))?;
     match failed {
         Some(error) => Err(error),
-        None => Ok(0),
+        None => Ok(code::INTERRUPTED),
     }
 }
 
@@ -179,7 +198,9 @@ pub(super) fn pair(context: &Context, args: &Pair) -> Result<u8, Failure> {
         Err(
             ConnectError::NotPaired | ConnectError::PairingGone | ConnectError::PairRecordDamaged,
         ) => {
-            trust(context, &muxer, &attached, args.timeout)?;
+            let udid = &attached.udid;
+            let observer = OfPhone::new(&context.progress, udid, udid, true);
+            trust(&observer, &muxer, &attached, args.timeout)?;
             Phone::connect(&muxer, &attached)?
         }
         Err(error) => return Err(error.into()),
@@ -202,7 +223,7 @@ pub(super) fn pair(context: &Context, args: &Pair) -> Result<u8, Failure> {
 
 /// Asks the phone to trust this computer and tells its owner what to do, once for each step.
 fn trust(
-    context: &Context,
+    observer: &dyn Observer,
     muxer: &Muxer,
     attached: &Attached,
     patience: Duration,
@@ -211,7 +232,7 @@ fn trust(
     let mut tell = |state: PairState| {
         if told != Some(state) {
             told = Some(state);
-            context.progress.prompt(match state {
+            observer.prompt(match state {
                 PairState::Locked => Prompt::Unlock,
                 PairState::DialogWaiting => Prompt::Trust,
             });
@@ -339,7 +360,7 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let several = seen.len() > 1;
     let by_cable = seen.iter().any(|phone| phone.attached.connection == Connection::Usb);
     let observers: Vec<OfPhone<'_>> =
-        seen.iter().map(|phone| OfPhone::new(&context.progress, phone.shown())).collect();
+        seen.iter().map(|phone| phone.observer(context, !several)).collect();
     let (jobs, names, mut worst) = jobs(context, &muxer, seen, &observers)?;
     if jobs.is_empty() {
         return Ok(worst);
@@ -359,7 +380,11 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let (jobs, names): (Vec<_>, Vec<_>) =
         jobs.into_iter().zip(names).filter(|(job, _)| !is_locked(job)).unzip();
     let observer = &context.progress;
-    let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked)?;
+    let done = wipe::after(|| {
+        let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked);
+        keys.forget();
+        done
+    })?;
     context.progress.clear();
     let is_told = !context.global.quiet && done.iter().flatten().all(|made| made.was_released);
     worst = worse(worst, tell_all(context, &names, done, several)?);
@@ -382,8 +407,7 @@ fn jobs<'a>(
     let (mut jobs, mut names, mut worst) = (Vec::new(), Vec::new(), 0);
     for (phone, own) in seen.into_iter().zip(observers) {
         let name = phone.shown();
-        let observer: &dyn Observer = if several { own } else { &context.progress };
-        match job(context, muxer, phone, observer) {
+        match job(muxer, phone, own) {
             Ok(job) => {
                 jobs.push(job);
                 names.push(name);
@@ -450,7 +474,11 @@ fn without_phone(context: &Context, args: &Backup, failure: Failure) -> Result<u
         pin: args.pin,
         ..BackupOptions::default()
     };
-    let waiting = finish_waiting(&mut opened, &options, &keys, &context.progress, &stop::asked)?;
+    let waiting = wipe::after(|| {
+        let made = finish_waiting(&mut opened, &options, &keys, &context.progress, &stop::asked);
+        keys.forget();
+        made
+    })?;
     if waiting.is_empty() {
         return Err(failure);
     }
@@ -483,18 +511,17 @@ pub(super) fn tell_waiting(
 
 /// A session with a phone, after it was made to trust this computer if it did not.
 pub(super) fn job<'a>(
-    context: &Context,
     muxer: &Muxer,
     seen: Seen,
     observer: &'a dyn Observer,
 ) -> Result<Job<'a>, Failure> {
     if seen.values.as_ref().is_err_and(is_untrusted) {
-        trust(context, muxer, &seen.attached, TRUST_TIME)?;
+        trust(observer, muxer, &seen.attached, TRUST_TIME)?;
     }
     let cancelled = Arc::new(AtomicBool::new(false));
     let muxer = muxer.clone().with_stop(stop_of(Arc::new(stop::asked), Arc::clone(&cancelled)));
     let phone = Phone::connect(&muxer, &seen.attached)?;
-    Ok(Job { phone, observer, cancelled })
+    Ok(Job { phone, called: seen.called, observer, cancelled })
 }
 
 fn tell_failure(context: &Context, name: &str, failure: &Failure) -> Result<(), Failure> {

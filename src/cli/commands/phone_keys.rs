@@ -6,6 +6,8 @@ use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
+
 use crate::apple::Passwords;
 use crate::capture::device::spool::SpoolPlace;
 use crate::cli::args::Opening;
@@ -58,6 +60,7 @@ pub(super) fn keys<'a>(
     if let Some(dir) = &opening.spool {
         keys.spool.put_in(spool_dir(dir)?);
     }
+    keys.zone = TimeZone::system();
     keys.remembers = !opening.no_remember;
     if let Some(len) = opening.spool_segment_len {
         keys.spool.segment_len = len;

@@ -12,12 +12,14 @@ use crate::cli::args::PhonePassword;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
 use crate::cli::format::{moment, plain};
+use crate::cli::progress::OfPhone;
 use crate::cli::{output, secret};
 use crate::observe::Observer;
 use crate::ops::open::Opened;
 use crate::ops::phone_password::{Change, Changed, change, makes_sense};
 use crate::ops::phones::{Phone, Values};
 use crate::ops::remembered::newest;
+use crate::wipe;
 
 const OLD: &str = "iPhone backup password until now";
 const NEW: &str = "New iPhone backup password";
@@ -33,9 +35,12 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
         PhonePassword::Status { device } => status(context, device.as_deref()),
         PhonePassword::Enable { device, new_password_file, no_remember, spool } => {
             let mut met = meet(context, device.as_deref(), "enable", true)?;
-            let new = new_password(new_password_file.as_deref())?;
             (met.remembers, met.spool) = (!no_remember, spool.clone());
-            met.run(context, Change::Enable { new: &new })
+            let changed = wipe::after(|| {
+                let new = new_password(new_password_file.as_deref())?;
+                met.run(context, Change::Enable { new: &new })
+            })?;
+            met.tell(context, Now::Encrypted, changed)
         }
         PhonePassword::Change {
             device,
@@ -45,10 +50,13 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
             spool,
         } => {
             let mut met = meet(context, device.as_deref(), "change", false)?;
-            let old = met.old_password(context, old_password_file.as_deref())?;
-            let new = new_password(new_password_file.as_deref())?;
             (met.remembers, met.spool) = (!no_remember, spool.clone());
-            met.with_old(context, old, Some(&new))
+            let changed = wipe::after(|| {
+                let old = met.old_password(context, old_password_file.as_deref())?;
+                let new = new_password(new_password_file.as_deref())?;
+                met.with_old(context, old, Some(&new))
+            })?;
+            met.tell(context, Now::Changed, changed)
         }
         PhonePassword::Disable { device, old_password_file, yes_really, spool } => {
             if !yes_really {
@@ -60,8 +68,11 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
             }
             let mut met = meet(context, device.as_deref(), "disable", false)?;
             met.spool.clone_from(spool);
-            let old = met.old_password(context, old_password_file.as_deref())?;
-            met.with_old(context, old, None)
+            let changed = wipe::after(|| {
+                let old = met.old_password(context, old_password_file.as_deref())?;
+                met.with_old(context, old, None)
+            })?;
+            met.tell(context, Now::Open, changed)
         }
     }
 }
@@ -78,6 +89,14 @@ fn asked_old_password(file: Option<&Path>) -> Result<apple::PhonePassword, Failu
 struct Old {
     password: apple::PhonePassword,
     kept_since: Option<i64>,
+}
+
+/// How the phone makes its backups from now on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Now {
+    Encrypted,
+    Changed,
+    Open,
 }
 
 /// The phone that is meant, what it says of itself, and the repository that goes with it.
@@ -99,7 +118,8 @@ fn meet(
 ) -> Result<Met, Failure> {
     let muxer = muxer()?;
     let seen = one(&muxer, device, &format!("phone-password {verb} NAME"))?;
-    let mut phone = job(context, &muxer, seen, &context.progress)?.phone;
+    let own = seen.observer(context, true);
+    let mut phone = job(&muxer, seen, &own)?.phone;
     let values = phone.values()?;
     makes_sense(is_first, &values)?;
     Ok(Met { phone, values, opened: context.write()?, remembers: false, spool: None })
@@ -109,7 +129,8 @@ fn status(context: &Context, device: Option<&str>) -> Result<u8, Failure> {
     let muxer = muxer()?;
     let seen = one(&muxer, device, "phone-password status NAME")?;
     let udid = seen.attached.udid.clone();
-    let values = job(context, &muxer, seen, &context.progress)?.phone.values()?;
+    let own = seen.observer(context, true);
+    let values = job(&muxer, seen, &own)?.phone.values()?;
     context.progress.clear();
     let name = values.name.as_deref().unwrap_or(&udid);
     if context.json() {
@@ -161,7 +182,7 @@ impl Met {
         context: &Context,
         old: Old,
         new: Option<&apple::PhonePassword>,
-    ) -> Result<u8, Failure> {
+    ) -> Result<Changed, Failure> {
         let done = self.run(context, wanted(&old.password, new));
         let (Err(failure), Some(at)) = (&done, old.kept_since) else { return done };
         if failure.code() != code::PHONE_PASSWORD {
@@ -180,38 +201,46 @@ impl Met {
         self.run(context, wanted(&asked_old_password(None)?, new))
     }
 
-    fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<u8, Failure> {
+    fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<Changed, Failure> {
         let place = place(context, self.spool.as_deref())?;
+        let own = OfPhone::new(&context.progress, &self.name(), &self.phone.attached().udid, true);
         let (opened, phone) = (&mut self.opened, &mut self.phone);
-        let changed = change(opened, phone, wanted, self.remembers, &place, &context.progress)?;
+        Ok(change(opened, phone, wanted, self.remembers, &place, &own)?)
+    }
+
+    fn name(&self) -> String {
+        self.values.name.clone().unwrap_or_else(|| self.phone.attached().udid.clone())
+    }
+
+    fn tell(&self, context: &Context, now: Now, changed: Changed) -> Result<u8, Failure> {
         context.progress.clear();
-        let udid = phone.attached().udid.clone();
-        let name = self.values.name.clone().unwrap_or_else(|| udid.clone());
+        let encrypts = now != Now::Open;
+        let (name, udid) = (self.name(), &self.phone.attached().udid);
         if context.json() {
             output::message(
                 "summary",
                 json!({
-                    "udid": udid, "name": name, "encrypted": wanted.encrypts(), "rewrapped": changed.is_rewrapped,
-                    "password_remembered": wanted.encrypts().then_some(changed.is_kept), "exit_code": 0,
+                    "udid": udid, "name": name, "encrypted": encrypts, "rewrapped": changed.is_rewrapped,
+                    "password_remembered": encrypts.then_some(changed.is_kept), "exit_code": 0,
                 }),
             )?;
             return Ok(0);
         }
         let name = plain(&name);
-        output::line(&match wanted {
-            Change::Enable { .. } => format!("✓ Backups of {name} are encrypted from now on"),
-            Change::Change { .. } => format!("✓ {name} has a new backup password"),
-            Change::Disable { .. } => format!("✓ Backups of {name} are no longer encrypted"),
+        output::line(&match now {
+            Now::Encrypted => format!("✓ Backups of {name} are encrypted from now on"),
+            Now::Changed => format!("✓ {name} has a new backup password"),
+            Now::Open => format!("✓ Backups of {name} are no longer encrypted"),
         })?;
-        output::line(match wanted {
-            Change::Enable { .. } => {
+        output::line(match now {
+            Now::Encrypted => {
                 "  Snapshots that were made before stay as they are: what was not encrypted then is not encrypted now."
             }
-            Change::Change { .. } | Change::Disable { .. } => {
+            Now::Changed | Now::Open => {
                 "  Snapshots that were made before stay as they are: each opens with the password of its day. Keep them all."
             }
         })?;
-        if wanted.encrypts() {
+        if encrypts {
             context.progress.remark(memory(changed, self.remembers));
         }
         if !changed.is_rewrapped {

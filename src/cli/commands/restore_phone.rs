@@ -1,5 +1,6 @@
 //! `restore --to-phone`.
 
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::chosen;
@@ -17,6 +18,7 @@ use crate::observe::Observer;
 use crate::ops::backup::{BackedUp, Job};
 use crate::ops::restore_phone::{SAFETY_TAG, preflight, restore_to_phone, safety_backup};
 use crate::snapshot::Snapshot;
+use crate::wipe;
 
 const HOW: &str = "restore SNAP --to-phone NAME";
 
@@ -30,11 +32,15 @@ pub(super) fn to_phone(
     // Nobody types a password for a phone that is not there.
     let seen = one(&muxer, device, HOW)?;
     let attached = seen.attached.clone();
+    let own = seen.observer(context, true);
+    let called = seen.shown();
     let mut opened = if args.no_safety_backup { context.read()? } else { context.write()? };
     let snapshot = chosen(context, &opened, word)?;
-    let mut found = job(context, &muxer, seen, &context.progress)?;
+    let mut found = job(&muxer, seen, &own)?;
     let values = found.phone.values()?;
     let name = plain(values.name.as_deref().unwrap_or(&attached.udid));
+    // Its name may be known only now, since it trusts this computer.
+    let called = if called == attached.udid { name.clone() } else { called };
     preflight(&opened.repository, &snapshot, &values, &context.progress)?;
     let file = args.phone_password_file.as_deref();
     // Where nobody could tell whether it is encrypted, a password that is given goes along.
@@ -52,40 +58,43 @@ pub(super) fn to_phone(
     };
     let spool = args.spool.as_deref().map(spool_dir).transpose()?;
     context.progress.clear();
-    secret::confirm_name(&question(&name, &snapshot, args), &name, context.global.yes)?;
+    secret::confirm_name(&question(&called, &snapshot, args), &name, context.global.yes)?;
     if !args.no_safety_backup {
         let made = safety_backup(
             &mut opened,
             found,
             Passwords::new(given.into_iter().collect()),
-            (&location(context)?, spool),
+            (&location(context)?, spool, TimeZone::system()),
             &context.progress,
         )?;
         tell_safety(context, &made)?;
         let again = one(&muxer, Some(&attached.udid), HOW)?;
-        found = job(context, &muxer, again, &context.progress)?;
+        found = job(&muxer, again, &own)?;
     }
-    let Job { mut phone, observer, cancelled } = found;
+    let Job { mut phone, observer, cancelled, .. } = found;
     let wish = RestoreWish {
         keep_settings: !args.no_keep_settings,
         system: args.system,
         reboot: !args.no_reboot,
         remove_items: args.remove_items,
     };
-    let (repository, password) = (&opened.repository, password.as_ref());
-    restore_to_phone(repository, &snapshot, (&mut phone, &cancelled), wish, password, observer)?;
+    let repository = &opened.repository;
+    wipe::after(|| {
+        let (phone, password) = ((&mut phone, &*cancelled), password);
+        restore_to_phone(repository, &snapshot, phone, wish, password.as_ref(), observer)
+    })?;
     context.progress.clear();
     tell_done(context, &snapshot, (&name, &attached.udid), wish)
 }
 
-fn question(name: &str, snapshot: &Snapshot, args: &ToPhone) -> String {
+fn question(called: &str, snapshot: &Snapshot, args: &ToPhone) -> String {
     let what = if args.remove_items {
         "Everything else on it is REMOVED."
     } else {
         "What is on it under the same names is replaced."
     };
     format!(
-        "Snapshot {} of \"{}\", {}, will be written to \"{name}\". {what}\nType the name of the iPhone to go on:",
+        "Snapshot {} of \"{}\", {}, will be written to \"{called}\". {what}\nType the name of the iPhone to go on:",
         snapshot.short_id(),
         plain(snapshot.device_name()),
         moment(snapshot.record.backup_time),

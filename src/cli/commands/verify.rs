@@ -3,15 +3,16 @@
 use russet_store::config::Purpose;
 use serde_json::json;
 
-use super::DAMAGED_BACKUP;
+use super::{DAMAGED_BACKUP, closed_counted};
 use crate::apple::Passwords;
 use crate::cli::args::Verify;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
-use crate::cli::format::{bytes, count, counted, moment, plain};
+use crate::cli::format::{by_count, bytes, count, counted, moment, plain};
 use crate::cli::{output, secret};
 use crate::ops::verify::{Depth, Report, verify as verify_repository};
 use crate::ops::verify_apple::{AppleReport, Flaw, verify_apple};
+use crate::wipe;
 
 const SHOWN: usize = 50;
 
@@ -24,8 +25,11 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<u8, Failure> {
         given.push(secret::phone_password_file(file)?);
     }
     let report = verify_repository(&opened.repository, depth, &context.progress)?;
-    let mut passwords = Passwords::new(given);
-    let apple = verify_apple(&opened.repository, depth, &mut passwords, &context.progress);
+    let (repository, progress) = (&opened.repository, &context.progress);
+    let apple = wipe::after(|| {
+        let mut passwords = Passwords::new(given);
+        verify_apple(repository, depth, &mut passwords, progress)
+    });
     context.progress.clear();
     let in_vain: Vec<_> = apple.given_in_vain.iter().filter_map(|at| files.get(*at)).collect();
     let exit = match (report.is_sound(), apple.is_as_captured()) {
@@ -44,21 +48,52 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<u8, Failure> {
     Failure::unless_closed(told, exit)
 }
 
-/// What a flaw is, for a person and for a program.
-fn words(flaw: Flaw) -> (&'static str, &'static str) {
+/// What a program calls a flaw.
+fn word(flaw: Flaw) -> &'static str {
     match flaw {
-        Flaw::Missing => ("missing", "files that Apple's list names are not in it"),
-        Flaw::Digest => {
-            ("digest", "files are not what Apple's list has the digest of; a phone may refuse them")
-        }
-        Flaw::Key => ("key", "files were opened with keys that its keybag does not give"),
-        Flaw::List => ("list", "parts of Apple's list cannot be read; an iPhone may refuse it"),
-        Flaw::Rows => ("rows", "rows of Apple's list are damaged; an iPhone may refuse it"),
-        Flaw::Keybag => ("keybag", "kept iPhone backup passwords do not open its keybag"),
-        Flaw::KeybagDamaged => {
-            ("keybag_damaged", "keys in its Manifest.plist are damaged; an iPhone refuses it")
-        }
+        Flaw::Missing => "missing",
+        Flaw::Digest => "digest",
+        Flaw::Key => "key",
+        Flaw::List => "list",
+        Flaw::Rows => "rows",
+        Flaw::Keybag => "keybag",
+        Flaw::KeybagDamaged => "keybag_damaged",
     }
+}
+
+/// What so many of a flaw are, for a person.
+fn words(flaw: Flaw, n: u64) -> &'static str {
+    let (one, many) = match flaw {
+        Flaw::Missing => (
+            "file that Apple's list names is not in it",
+            "files that Apple's list names are not in it",
+        ),
+        Flaw::Digest => (
+            "file is not what Apple's list has the digest of; a phone may refuse it",
+            "files are not what Apple's list has the digest of; a phone may refuse them",
+        ),
+        Flaw::Key => (
+            "file was opened with a key that its keybag does not give",
+            "files were opened with keys that its keybag does not give",
+        ),
+        Flaw::List => (
+            "part of Apple's list cannot be read; an iPhone may refuse it",
+            "parts of Apple's list cannot be read; an iPhone may refuse it",
+        ),
+        Flaw::Rows => (
+            "row of Apple's list is damaged; an iPhone may refuse it",
+            "rows of Apple's list are damaged; an iPhone may refuse it",
+        ),
+        Flaw::Keybag => (
+            "kept iPhone backup password does not open its keybag",
+            "kept iPhone backup passwords do not open its keybag",
+        ),
+        Flaw::KeybagDamaged => (
+            "key in its Manifest.plist is damaged; an iPhone refuses it",
+            "keys in its Manifest.plist are damaged; an iPhone refuses it",
+        ),
+    };
+    by_count(n, one, many)
 }
 
 fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
@@ -70,7 +105,7 @@ fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
             plain(&finding.device),
             moment(finding.time),
             count(finding.count),
-            words(finding.flaw).1,
+            words(finding.flaw, finding.count),
         ))?;
         for item in &finding.items {
             output::line(&format!("    {}", plain(item)))?;
@@ -97,8 +132,9 @@ fn text_apple(apple: &AppleReport) -> Result<(), Failure> {
     }
     if apple.closed_count > 0 {
         output::note(&format!(
-            "{} kept as the phone encrypted them: only their bytes were checked; `russet reopen` opens them, or `russet reopen SNAP` one",
-            counted(apple.closed_count, "snapshot")
+            "{}: only the bytes were checked; `russet reopen` opens {}",
+            closed_counted(apple.closed_count),
+            by_count(apple.closed_count, "it", "them, or `russet reopen SNAP` one"),
         ));
     }
     if !apple.keybag_closed.is_empty() {
@@ -136,7 +172,7 @@ fn json_report(
             "finding",
             json!({
                 "snapshot": finding.snapshot, "device": finding.device, "time": finding.time,
-                "flaw": words(finding.flaw).0, "items": finding.items, "count": finding.count,
+                "flaw": word(finding.flaw), "items": finding.items, "count": finding.count,
             }),
         )?;
     }
@@ -150,7 +186,8 @@ fn json_report(
         output::message(
             "hit",
             json!({
-                "snapshot": hit.snapshot, "device": hit.device, "time": hit.time, "files": hit.files,
+                "snapshot": hit.snapshot, "device": hit.device, "time": hit.time, "kind": hit.kind,
+                "files": hit.files,
                 "file_count": hit.file_count, "listing_count": hit.listing_count,
             }),
         )?;
@@ -170,7 +207,8 @@ fn json_report(
 
 fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
     for damage in report.damages.iter().take(SHOWN) {
-        let heals = if damage.heals { " (heals by itself at the next import)" } else { "" };
+        let heals =
+            if damage.heals { " (heals by itself at the next import or backup)" } else { "" };
         output::line(&format!("✗ {}: {}{heals}", plain(&damage.what), plain(&damage.why)))?;
     }
     if report.damages.len() > SHOWN {
@@ -216,13 +254,16 @@ fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
         let next = if lost("snapshots/") {
             "a snapshot's record is lost: that snapshot does not come back from this drive; another copy of the repository may have it"
         } else if report.hits.is_empty() && lost("packs/") {
-            "no snapshot is hit; `russet import --force` of a folder, or a backup, stores again what is missing, and `russet prune --max-unused 0%` removes damaged packs that can still be listed"
+            "no snapshot is hit; `russet prune --max-unused 0%` removes damaged packs that can still be listed"
         } else if report.hits.is_empty() {
             "no snapshot is hit; what heals by itself is written again by the next import or backup"
         } else {
-            "restore still gives everything that is not named; `russet import --force` of a folder that still holds the rest stores it again"
+            "restore still gives everything that is not named"
         };
         output::note(&format!("next: {next}"));
+        for next in healing(report) {
+            output::note(&format!("next: {next}"));
+        }
         if lost("secrets/") {
             output::note(
                 "next: `russet phone-password forget --lost` gives up the iPhone backup passwords that cannot be read; `russet phone-password remember SNAPSHOT` keeps them anew, if you know them",
@@ -230,6 +271,23 @@ fn text_report(report: &Report, read_data: bool) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What stores again what snapshots lack, by where they came from.
+fn healing(report: &Report) -> Vec<&'static str> {
+    let is_folder = |is| report.hits.iter().any(|hit| (hit.kind == "folder") == is);
+    let mut ways = Vec::new();
+    if is_folder(true) {
+        ways.push(
+            "`russet import --force FOLDER` stores it again, of each backup folder that is still there",
+        );
+    }
+    if is_folder(false) {
+        ways.push(
+            "`russet backup --full` stores again what is still on the iPhone; what is not there any more may be in another copy of the repository",
+        );
+    }
+    ways
 }
 
 fn sign(report: &Report) -> char {

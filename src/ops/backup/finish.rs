@@ -23,6 +23,7 @@ use crate::observe::{Observer, size};
 use crate::ops::commit::commit;
 use crate::ops::open::Opened;
 use crate::ops::phone_keys::{PhoneKeys, Unopened};
+use crate::ops::phones::told_apart;
 use crate::pipeline::{Cuts, run};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::{self, SnapshotRecord};
@@ -61,12 +62,17 @@ pub fn finish_waiting(
     opened.repository.mend_segments()?;
     clean_spools(&opened.repository, keys, observer);
     let mut done = Vec::new();
-    for found in waiting {
+    let names = |found: &draft::Found| {
+        let name = found.record.received.as_ref().and_then(|received| received.device.name.clone());
+        (name.unwrap_or_else(|| found.record.udid.clone()), found.record.udid.clone())
+    };
+    let names: Vec<_> = waiting.iter().map(names).collect();
+    let called =
+        told_apart(&names.iter().map(|(n, u)| (n.as_str(), u.as_str())).collect::<Vec<_>>());
+    for (found, device) in waiting.into_iter().zip(called) {
         let writer = opened.writer()?;
         let (snapshots, _) = record::all(&opened.repository);
         let (udid, committing) = (found.record.udid.clone(), Mutex::new(()));
-        let name = found.record.received.as_ref().and_then(|received| received.device.name.clone());
-        let device = name.unwrap_or_else(|| udid.clone());
         let repository = &opened.repository;
         let this = Run {
             repository,
@@ -78,7 +84,7 @@ pub fn finish_waiting(
             keys,
             stop,
         };
-        if let Some(result) = this.again(found, observer).transpose() {
+        if let Some(result) = this.again(found, &device, observer).transpose() {
             done.push(Finished { udid, device, result: settle(opened, result, options)? });
         }
     }
@@ -172,6 +178,7 @@ impl Run<'_> {
         &self,
         begun: Begun,
         session: Session<'_>,
+        called: &str,
         observer: &dyn Observer,
     ) -> Result<BackedUp, BackupError> {
         let Begun { id, record, .. } = &begun;
@@ -181,11 +188,10 @@ impl Run<'_> {
         let spool = record.spool.clone();
         // What was not to wait is not to be asked for either.
         let unopened = if begun.spool.is_some() { self.keys.unopened } else { Unopened::Store };
-        let device = received.device.name.as_deref().unwrap_or("the iPhone");
         let opened_with = RefCell::new(None);
         let unlock = |manifest: &[u8]| {
             self.keys.add_remembered(self.repository, &udid, Some(manifest));
-            let keys = self.keys.unlock(manifest, device, unopened, observer)?;
+            let keys = self.keys.unlock(manifest, called, unopened, observer)?;
             *opened_with.borrow_mut() = keys.is_open().then(|| manifest.to_vec());
             Ok(keys)
         };
@@ -231,6 +237,7 @@ impl Run<'_> {
     fn again(
         &self,
         found: draft::Found,
+        called: &str,
         observer: &dyn Observer,
     ) -> Result<Option<BackedUp>, BackupError> {
         let draft::Found { id, mut record } = found;
@@ -251,8 +258,8 @@ impl Run<'_> {
         };
         record.spool = spool.as_ref().map(|spool| spool.record().clone());
         let begun = Begun { id, record, draft, is_resumed: true, spool, given_up: Vec::new() };
-        let session = Session::begin(self.repository, None)?;
-        self.make(begun, session, observer).map(Some)
+        let session = Session::begin(self.repository, None)?.doubting(self.options.full);
+        self.make(begun, session, called, observer).map(Some)
     }
 }
 

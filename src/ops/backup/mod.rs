@@ -40,11 +40,12 @@ use crate::observe::{Observer, Phase, size};
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::{self, Device};
+use crate::wipe;
 
 /// How phones are backed up.
 #[derive(Debug, Clone, Default)]
 pub struct BackupOptions {
-    /// Ask each phone for everything.
+    /// Ask each phone for everything, and store again what of it has rotted.
     pub full: bool,
     /// Throw an interrupted backup away instead of going on with it.
     pub restart: bool,
@@ -161,6 +162,8 @@ struct Run<'a> {
 pub struct Job<'a> {
     /// The phone.
     pub phone: Phone,
+    /// What it is called where somebody is asked or told about it.
+    pub called: String,
     /// Told of this phone's backup alone.
     pub observer: &'a dyn Observer,
     /// Set when its owner cancels on the phone; the phone's streams must have been opened with a stop that asks it.
@@ -254,8 +257,10 @@ fn label(
 impl Run<'_> {
     fn all(&self, jobs: Vec<Job<'_>>) -> Vec<Result<BackedUp, BackupError>> {
         std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                jobs.into_iter().map(|job| scope.spawn(move || self.one(job))).collect();
+            let threads: Vec<_> = jobs
+                .into_iter()
+                .map(|job| scope.spawn(move || wipe::on_this_thread(|| self.one(job))))
+                .collect();
             threads
                 .into_iter()
                 .map(|thread| {
@@ -266,8 +271,8 @@ impl Run<'_> {
     }
 
     fn one(&self, job: Job<'_>) -> Result<BackedUp, BackupError> {
-        let Job { mut phone, observer, cancelled } = job;
-        let result = self.capture(&mut phone, observer, &cancelled);
+        let Job { mut phone, called, observer, cancelled } = job;
+        let result = self.capture(&mut phone, &called, observer, &cancelled);
         match result {
             Err(
                 BackupError::Take(TakeError::Stopped) | BackupError::Connect(ConnectError::Stopped),
@@ -279,6 +284,7 @@ impl Run<'_> {
     fn capture(
         &self,
         phone: &mut Phone,
+        called: &str,
         observer: &dyn Observer,
         cancelled: &AtomicBool,
     ) -> Result<BackedUp, BackupError> {
@@ -301,14 +307,14 @@ impl Run<'_> {
                 size(begun.record.received_len)
             ));
         }
-        let begun = self.with_spool(begun, &values, observer)?;
+        let begun = self.with_spool(begun, &values, called, observer)?;
         let guard = SyncGuard::begin(phone)?;
         let stream = phone.start_service(SERVICE, true)?;
         // Only now: until here the phone may not be able to begin at all.
         for found in &begun.given_up {
             draft::remove(self.repository, found.id, &found.record, place)?;
         }
-        let session = Session::begin(self.repository, None)?;
+        let session = Session::begin(self.repository, None)?.doubting(self.options.full);
         let kind = if is_wifi { "wifi" } else { "usb" };
         let served = heard(&guard, cancelled, observer, || {
             let about = (&values, udid.as_str(), kind);
@@ -324,7 +330,7 @@ impl Run<'_> {
         if begun.spool.is_some() {
             observer.remark("everything is here: the phone may be unplugged now");
         }
-        self.make(begun, session, observer)
+        self.make(begun, session, called, observer)
     }
 
     fn serve<'s, 'r>(

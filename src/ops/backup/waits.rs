@@ -13,7 +13,7 @@ use crate::capture::device::connect::{Values, same_udid};
 use crate::capture::device::space::room_of;
 use crate::capture::device::spool::{Spool, SpoolError, SpoolRecord};
 use crate::observe::{Observer, size};
-use crate::ops::phone_keys::{Unopened, day};
+use crate::ops::phone_keys::Unopened;
 use crate::ops::rows::draft_manifest;
 use crate::snapshot::Snapshot;
 
@@ -23,17 +23,17 @@ impl Run<'_> {
         &self,
         mut begun: Begun,
         values: &Values,
+        called: &str,
         observer: &dyn Observer,
     ) -> Result<Begun, BackupError> {
         let is_on = values.will_encrypt == Some(true);
-        let device = values.name.as_deref().unwrap_or("the iPhone");
         if is_on {
             self.keys.add_remembered(self.repository, &begun.record.udid, None);
         }
         let goes_on = begun.record.spool.is_some() || self.was_stored(&begun.record.udid);
         let unopened = match is_on && !self.keys.is_given() {
             true if goes_on => Some(Unopened::Store),
-            true => self.keys.ask_first(device),
+            true => self.keys.ask_first(called),
             false => None,
         };
         let is_opened = is_on && unopened.is_none();
@@ -42,7 +42,7 @@ impl Run<'_> {
         }
         if unopened.is_some() && begun.record.spool.is_none() {
             observer.remark(
-                "without the iPhone backup password everything is stored as the phone encrypted it: a file that changes is new as a whole, and after a full backup all of them",
+                "without the iPhone backup password everything is stored as the phone encrypted it: a file that changes is new as a whole, and after a full backup all of them. It stays so for this iPhone until the password is given once (`--phone-password-file FILE`)",
             );
         }
         if is_opened {
@@ -122,7 +122,9 @@ impl Run<'_> {
         }
         let base = begun.record.base.as_ref();
         let base = base.and_then(|base| self.snapshots.iter().find(|s| s.id == base.snapshot));
-        let of_day = base.map_or(String::new(), |base| format!(", of {}", day(base.time())));
+        let of_day = base.map_or(String::new(), |base| {
+            format!(", of {}", self.keys.moment(base.record.backup_time))
+        });
         observer.remark(&format!(
             "{} not open this iPhone's last backup{of_day}. If its password was changed since, all is well; if not, what it sends is kept all the same, and `russet reopen --phone-password-file FILE` with the right one makes the snapshot, without the iPhone",
             self.keys.named(self.repository, udid),

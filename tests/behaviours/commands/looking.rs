@@ -151,7 +151,7 @@ fn what_opens_a_closed_snapshot_is_named_wherever_it_is_in_the_way() {
     let closed = fake().date(DATE + 2 * WEEK).encryption(encryption());
     let id = repository.import(&closed.write_to(repository.folder("closed")));
     let ran = repository.run(&["snapshots"]).code(0);
-    ran.says_of("1 snapshot kept as the phone encrypted", "`russet reopen`");
+    ran.says_of("1 snapshot is kept as the phone encrypted it", "`russet reopen`");
     assert_eq!(ran.stdout.matches("  encrypted, closed").count(), 1, "{}", ran.stdout);
     let told: Vec<_> = repository.snapshots().iter().map(|s| s["opened"].clone()).collect();
     assert_eq!(told, [serde_json::Value::Null, true.into(), false.into()]);

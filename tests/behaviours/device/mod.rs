@@ -15,6 +15,7 @@ mod network;
 mod opened;
 mod pairing;
 mod photographed;
+mod rotten;
 mod saying;
 mod several;
 mod symptoms;

@@ -73,5 +73,5 @@ fn a_watch_tells_the_phones_that_are_there_and_ends_when_it_is_stopped() {
     let sent = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
     assert!(sent.unwrap().success());
     assert!(lines.next().is_none());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }

@@ -155,6 +155,26 @@ fn a_password_that_does_not_open_the_last_backup_is_named_by_where_it_comes_from
 }
 
 #[test]
+fn the_day_of_a_backup_is_told_as_it_is_where_the_person_is() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    scene.backup(&phone, Script::default(), &["--no-remember"]).code(0);
+    phone.advance();
+    let wrong = file(&scene, "wrong");
+    let there = |args: &[&str]| {
+        let mut command = scene.command(&phone.serve(Script::default()), args);
+        command.env("TZ", "<+14>-14");
+        run(command)
+    };
+    let listed = there(&["snapshots"]).code(0).stdout;
+    let shown: Vec<&str> = listed.lines().last().unwrap().split_whitespace().collect();
+    let ran = there(&["backup", "--phone-password-file", &wrong]).code(22);
+    ran.says_of(
+        "does not open this iPhone's last backup",
+        &format!("of {} {}", shown[1], shown[2]),
+    );
+}
+
+#[test]
 fn doctor_tells_of_backups_that_wait() {
     let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
     let doctor = || scene.run("/nowhere/mux", &["doctor"]).code(1).stdout;

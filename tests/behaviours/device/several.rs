@@ -41,9 +41,21 @@ impl Two {
 fn all_phones_are_backed_up_at_once_and_each_comes_back() {
     let two = Two::new();
     let middle = two.middle();
+    for phone in &two.phones {
+        two.scene.run(&middle.address(), &["pair", &phone.udid()]).code(0);
+    }
     let ran = two.scene.run(&middle.address(), &["backup", "--all", "--json"]).code(0);
     let summaries = ran.messages().into_iter().filter(|m| m["message_type"] == "summary");
     assert_eq!(summaries.count(), 2);
+    // Both are called "Blue iPhone": whoever is asked for a passcode knows which one asks.
+    let told = ran.messages().into_iter().filter(|m| m["message_type"] == "prompt");
+    let told: BTreeSet<_> =
+        told.map(|m| (m["device"].to_string(), m["udid"].to_string())).collect();
+    let wanted = two.phones.iter().map(TestPhone::udid).map(|udid| {
+        let called = format!("\"Blue iPhone (…{})\"", &udid[udid.len() - 4..]);
+        (called, format!("\"{udid}\""))
+    });
+    assert_eq!(told, wanted.collect());
     two.assert_snapshots(&[0, 1]);
     assert_eq!(two.scene.draft_count(), 0);
     two.scene.repository.assert_sound();
@@ -69,7 +81,9 @@ fn one_phone_of_two_that_is_cut_off_does_not_keep_the_other_from_its_snapshot() 
         let middle = two.middle();
         middle.after(cut, len, Act::Cut);
         let ran = two.scene.run(&middle.address(), &["backup", "--all", "--json"]).code(17);
-        ran.says(&["Blue iPhone: error: the link to the phone was lost"]);
+        let udid = two.phones[cut].udid();
+        let whose = format!("Blue iPhone (…{}): error: ", &udid[udid.len() - 4..]);
+        ran.says(&[&format!("{whose}the link to the phone was lost")]);
         if cut == 0 {
             two.assert_snapshots(&[1]);
         }

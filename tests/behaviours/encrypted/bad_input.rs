@@ -52,7 +52,7 @@ fn files_that_do_not_fit_stay_as_they_are_and_are_counted() {
     let words = [
         "4 of its files could not be opened",
         "2 whose length",
-        "1 that do not end",
+        "1 that does not end",
         "1 that no row",
     ];
     let ran = import_says(&repository, &folder, 0, &words);
@@ -361,7 +361,7 @@ fn what_is_damaged_is_told_once_the_password_is_there() {
     let password = repository.beside("phone password");
     fs::write(&password, PASSWORD).unwrap();
     let args = ["reopen", "latest", "--phone-password-file", text(&password)];
-    repository.run(&args).code(3).says(&["1 files without a key that opens"]);
+    repository.run(&args).code(3).says(&["1 file without a key that opens it"]);
     assert_eq!(counted(&repository), (3, "incomplete".to_owned()));
     repository.assert_restores("latest", &folder);
     repository.run(&["verify"]).code(3);

@@ -27,8 +27,7 @@ fn a_file_that_is_not_what_its_digest_says_is_told_and_kept() {
         rot(&folder.join(stored("HomeDomain", "Library/rotten")));
         // Photos have no digest: nobody can tell.
         rot(&folder.join(stored("CameraRollDomain", "Media/DCIM/1.JPG")));
-        let words =
-            ["1 of its files are not what Apple's list has the digest of", "Library/rotten"];
+        let words = ["1 of its files is not what Apple's list has the digest of", "Library/rotten"];
         import_says(&repository, &folder, 0, &words);
         repository.assert_restores("latest", &folder);
         assert_eq!(repository.run(&["verify", "--json"]).code(0).summary()["digest_count"], 0);
@@ -38,7 +37,13 @@ fn a_file_that_is_not_what_its_digest_says_is_told_and_kept() {
         assert_eq!((&finding["flaw"], &finding["count"]), (&"digest".into(), &1.into()));
         assert_eq!(finding["items"][0], "HomeDomain/Library/rotten");
         let ran = repository.run(&["verify", "--read-data"]).code(0);
-        assert!(ran.stdout.contains("a phone may refuse them"), "{}", ran.stdout);
+        assert!(
+            ran.stdout.contains(
+                "1 file is not what Apple's list has the digest of; a phone may refuse it"
+            ),
+            "{}",
+            ran.stdout
+        );
     }
 }
 

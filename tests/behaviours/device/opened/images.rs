@@ -57,7 +57,8 @@ fn back_up(opened: &mut Opened, address: &str, dir: &Path, drive: Option<&Arc<Ph
     if let Some(drive) = drive {
         keys.spool.durable = drive.clone();
     }
-    let job = Job { phone, observer: &observer, cancelled: Arc::default() };
+    let job =
+        Job { phone, called: "it".to_owned(), observer: &observer, cancelled: Arc::default() };
     let options = BackupOptions::default();
     let done = backup(opened, vec![job], &options, &keys, &observer, &|| false).unwrap();
     assert!(done.into_iter().all(|made| made.unwrap().snapshot.is_good()));

@@ -229,7 +229,7 @@ fn a_phone_whose_keybag_is_damaged_is_kept_and_told() {
     }
     assert_nothing_left(&scene);
     let verified = scene.repository.run(&["verify"]).code(3);
-    assert!(verified.stdout.contains("keys in its Manifest.plist are damaged"));
+    assert!(verified.stdout.contains("1 key in its Manifest.plist is damaged"));
     // A whole one takes its place.
     assert_all_opened(&scene.backup_well(&phone));
 }
