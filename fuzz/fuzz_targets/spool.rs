@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     // Small numbers meet what is there, large ones what a hostile draft says.
     let (segment_len, end) = ((next() % 4 + 1) << 16, (next() % 5) << 16);
     let key = SpoolKey::new([1; 32]);
-    let record = SpoolRecord { folder, beside: None, key, segment_len, end };
+    let record = SpoolRecord { folder, beside: None, key, segment_len, end, turn: 0 };
     let (at, len) = (next(), next());
     let _ = record.holds([(at, len), (at % (1 << 18), len % (1 << 18))].into_iter());
     let Ok((mut spool, _)) =
