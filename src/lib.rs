@@ -10,3 +10,4 @@ pub mod observe;
 pub mod ops;
 pub mod pipeline;
 pub mod snapshot;
+pub mod wipe;

@@ -95,6 +95,11 @@ impl<'a> PhoneKeys<'a> {
         }
     }
 
+    /// Forgets every password: nothing is opened any more.
+    pub fn forget(&self) {
+        self.with(Passwords::forget);
+    }
+
     /// The places of passwords that were given and opened nothing.
     #[must_use]
     pub fn given_in_vain(&self) -> Vec<usize> {

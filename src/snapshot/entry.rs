@@ -7,7 +7,7 @@ use std::fmt;
 
 use russet_store::ids::{BlobId, hex};
 use sha1::{Digest, Sha1};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 /// Longest entry.
 pub const ENTRY_LEN_MAX: usize = 128 << 10;
@@ -88,15 +88,16 @@ pub struct Opened {
     pub padding: u8,
 }
 
-/// A file key of the phone, as it stands in a tree, which is sealed. Wiped when dropped, never shown.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct SealedKey([u8; 32]);
+/// A file key of the phone, as it stands in a tree, which is sealed. Wiped when dropped, never shown. On the heap: entries are moved
+/// about, and what is moved leaves a copy behind.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedKey(Box<Zeroizing<[u8; 32]>>);
 
 impl SealedKey {
     /// To be put into a tree.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
-        Self(*key)
+        Self(Box::new(Zeroizing::new(*key)))
     }
 
     /// For the cipher.
@@ -242,7 +243,7 @@ impl Entry {
         let opened = match flags & OPENED {
             0 => None,
             _ if number != 1 || padding > PADDING_MAX => return Err(EntryError::Opened),
-            _ => Some(Opened { key: SealedKey(body.array()?), padding }),
+            _ => Some(Opened { key: SealedKey::new(body.chunk()?), padding }),
         };
         let ids = body.ids(ID_COUNT_MAX)?;
         if !body.0.is_empty() || path_len > PATH_LEN_MAX || mtime_nanos >= 1_000_000_000 {
@@ -306,10 +307,14 @@ impl<'a> Bytes<'a> {
         Ok(taken)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], EntryError> {
+    fn chunk<const N: usize>(&mut self) -> Result<&'a [u8; N], EntryError> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(EntryError::Length)?;
         self.0 = rest;
-        Ok(*taken)
+        Ok(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], EntryError> {
+        self.chunk().copied()
     }
 
     pub(super) fn u32(&mut self) -> Result<u32, EntryError> {
@@ -341,7 +346,7 @@ pub(super) mod tests {
         let ids = proptest::collection::vec(any::<[u8; 32]>().prop_map(BlobId::decode), 0..64);
         let opened = proptest::option::of(
             (any::<[u8; 32]>(), 0..=PADDING_MAX)
-                .prop_map(|(key, padding)| Opened { key: SealedKey(key), padding }),
+                .prop_map(|(key, padding)| Opened { key: SealedKey::new(&key), padding }),
         );
         let content = (any::<u64>(), any::<[u8; 32]>(), 0u8..5, ids, opened).prop_map(
             |(len, hash, depth, ids, opened)| What::File(Content { len, hash, depth, ids, opened }),

@@ -19,6 +19,8 @@ mod extract;
 mod golden;
 mod histories;
 mod import;
+#[cfg(target_os = "linux")]
+mod memory;
 mod messages;
 mod remembered;
 #[cfg(target_os = "linux")]

@@ -42,7 +42,7 @@ impl Secrets {
     }
 
     /// Everything secret about a backup that the phone encrypted, as the tests of this file do.
-    fn of(folder: &Path) -> Self {
+    pub(super) fn of(folder: &Path) -> Self {
         let mut secrets = Self::of_encrypted(folder, PASSWORD);
         secrets.add("password, decomposed", DECOMPOSED);
         secrets
@@ -148,8 +148,40 @@ impl Secrets {
         self
     }
 
+    /// Those that open something: passwords and keys, not what a phone sends anyway.
+    pub(super) fn that_open(mut self) -> Self {
+        self.0.retain(|(name, _)| {
+            ["password", "derived key", "class key", "key of"].iter().any(|it| name.starts_with(it))
+        });
+        assert!(self.0.len() > 20);
+        self
+    }
+
     /// The first of them in what is read.
-    pub(super) fn find(&self, mut source: impl Read) -> Option<&str> {
+    pub(super) fn find(&self, source: impl Read) -> Option<&str> {
+        let mut found = None;
+        self.search(source, |name| {
+            found = Some(name);
+            ControlFlow::Break(())
+        });
+        found
+    }
+
+    /// All of them in what is read, as often as they stand there.
+    pub(super) fn find_all(&self, source: impl Read) -> Vec<&str> {
+        let mut found = Vec::new();
+        self.search(source, |name| {
+            found.push(name);
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
+    fn search<'s>(
+        &'s self,
+        mut source: impl Read,
+        mut tell: impl FnMut(&'s str) -> ControlFlow<()>,
+    ) {
         let mut by_start: HashMap<[u8; 8], Vec<&(String, Vec<u8>)>> = HashMap::new();
         for secret in &self.0 {
             let start = *secret.1.first_chunk().unwrap();
@@ -168,14 +200,19 @@ impl Secrets {
                 }
                 let Some(fitting) = by_start.get(start) else { continue };
                 let is_it = |secret: &&&(String, Vec<u8>)| held[at..].starts_with(&secret.1);
-                if let Some((name, _)) = fitting.iter().find(is_it) {
-                    return Some(name);
+                // What may go on beyond what was read is looked at again with the next part.
+                if read > 0 && at + len_max > held.len() {
+                    break;
+                }
+                let found = fitting.iter().find(is_it);
+                if found.is_some_and(|(name, _)| tell(name).is_break()) {
+                    return;
                 }
             }
             if read == 0 {
-                return None;
+                return;
             }
-            held.drain(..(before + read).saturating_sub(len_max));
+            held.drain(..(before + read + 1).saturating_sub(len_max));
         }
     }
 
@@ -186,14 +223,15 @@ impl Secrets {
     }
 }
 
-struct Scene {
-    repository: TestRepository,
-    weeks: Vec<PathBuf>,
-    password: PathBuf,
+/// Two weeks of a phone that encrypts, and a repository.
+pub(super) struct Scene {
+    pub(super) repository: TestRepository,
+    pub(super) weeks: Vec<PathBuf>,
+    pub(super) password: PathBuf,
 }
 
 impl Scene {
-    fn new(repository: TestRepository) -> Self {
+    pub(super) fn new(repository: TestRepository) -> Self {
         let mut phone = Phone::new(PhoneOptions::small()).unwrap();
         let mut weeks = Vec::new();
         let encryption = Encryption::Password { password: PASSWORD.to_owned(), iterations: 10 };
@@ -210,7 +248,7 @@ impl Scene {
         Self { repository, weeks, password }
     }
 
-    fn import(&self, week: usize, more: &[&str]) -> Command {
+    pub(super) fn import(&self, week: usize, more: &[&str]) -> Command {
         let args =
             ["import", text(&self.weeks[week]), "--phone-password-file", text(&self.password)];
         self.repository.command(&[&args[..], more].concat())

@@ -72,6 +72,12 @@ impl Passwords {
         opened.filter(|(_, opened)| !**opened).map(|(number, _)| number).collect()
     }
 
+    /// Forgets all of them, but not which of the given ones were in vain.
+    pub fn forget(&mut self) {
+        let given_opened = self.given_opened.take();
+        *self = Self { given_opened, given_count: self.given_count, ..Self::default() };
+    }
+
     /// One more to try.
     pub fn add(&mut self, password: PhonePassword) {
         self.passwords.push(password);

@@ -12,6 +12,7 @@ use crate::cli::{output, stop};
 use crate::ops::extract::{ExtractOptions, Extracted, Layout, Wanted, extract as extract_files};
 use crate::ops::restore::{RestoreError, check_target};
 use crate::snapshot::Snapshot;
+use crate::wipe;
 
 pub(super) fn extract(context: &Context, args: Extract) -> Result<u8, Failure> {
     check_target(&args.target, &context.location()?)?;
@@ -26,8 +27,9 @@ pub(super) fn extract(context: &Context, args: Extract) -> Result<u8, Failure> {
         },
         zone: TimeZone::system(),
     };
+    let (repository, progress) = (&opened.repository, &context.progress);
     let done =
-        extract_files(&opened.repository, &snapshot, &options, &context.progress, &stop::asked);
+        wipe::after(|| extract_files(repository, &snapshot, &options, progress, &stop::asked));
     context.progress.clear();
     let done = done.map_err(ended)?;
     if done.is_nothing() {

@@ -23,6 +23,7 @@ use crate::ops::open::Opened;
 use crate::ops::reopen::is_closed;
 use crate::snapshot::record::{Problem, SnapshotRecord, Verdict};
 use crate::snapshot::{Snapshot, record};
+use crate::wipe;
 
 pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     let options = ImportOptions {
@@ -58,7 +59,10 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     refused.extend(locked);
     let mut worst = 0;
     if let Some(opened) = opened.as_mut().filter(|_| !sources.is_empty()) {
-        let done = import_folders(opened, &sources, &options, &context.progress, &stop::asked)?;
+        let (into, progress) = (&mut *opened, &context.progress);
+        // The sources hold the keys: they end with the work.
+        let done =
+            wipe::after(move || import_folders(into, &sources, &options, progress, &stop::asked))?;
         context.progress.clear();
         let (snapshots, _) = record::all(&opened.repository);
         let memories: Vec<_> = done.iter().map(|done| (done.password, id_of(done))).collect();

@@ -24,6 +24,7 @@ use crate::ops::phones::{
     pair as ask_to_trust, same_udid, told_apart,
 };
 use crate::snapshot::Snapshot;
+use crate::wipe;
 
 /// How long a person may take to tap Trust.
 const TRUST_TIME: Duration = Duration::from_secs(120);
@@ -379,7 +380,11 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let (jobs, names): (Vec<_>, Vec<_>) =
         jobs.into_iter().zip(names).filter(|(job, _)| !is_locked(job)).unzip();
     let observer = &context.progress;
-    let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked)?;
+    let done = wipe::after(|| {
+        let done = back_up(&mut opened, jobs, &options, &keys, observer, &stop::asked);
+        keys.forget();
+        done
+    })?;
     context.progress.clear();
     let is_told = !context.global.quiet && done.iter().flatten().all(|made| made.was_released);
     worst = worse(worst, tell_all(context, &names, done, several)?);
@@ -469,7 +474,11 @@ fn without_phone(context: &Context, args: &Backup, failure: Failure) -> Result<u
         pin: args.pin,
         ..BackupOptions::default()
     };
-    let waiting = finish_waiting(&mut opened, &options, &keys, &context.progress, &stop::asked)?;
+    let waiting = wipe::after(|| {
+        let made = finish_waiting(&mut opened, &options, &keys, &context.progress, &stop::asked);
+        keys.forget();
+        made
+    })?;
     if waiting.is_empty() {
         return Err(failure);
     }

@@ -19,6 +19,7 @@ use crate::ops::open::Opened;
 use crate::ops::phone_password::{Change, Changed, change, makes_sense};
 use crate::ops::phones::{Phone, Values};
 use crate::ops::remembered::newest;
+use crate::wipe;
 
 const OLD: &str = "iPhone backup password until now";
 const NEW: &str = "New iPhone backup password";
@@ -34,16 +35,22 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
         PhonePassword::Status { device } => status(context, device.as_deref()),
         PhonePassword::Enable { device, new_password_file, no_remember } => {
             let mut met = meet(context, device.as_deref(), "enable", true)?;
-            let new = new_password(new_password_file.as_deref())?;
             met.remembers = !no_remember;
-            met.run(context, Change::Enable { new: &new })
+            let changed = wipe::after(|| {
+                let new = new_password(new_password_file.as_deref())?;
+                met.run(context, Change::Enable { new: &new })
+            })?;
+            met.tell(context, Now::Encrypted, changed)
         }
         PhonePassword::Change { device, old_password_file, new_password_file, no_remember } => {
             let mut met = meet(context, device.as_deref(), "change", false)?;
-            let old = met.old_password(context, old_password_file.as_deref())?;
-            let new = new_password(new_password_file.as_deref())?;
             met.remembers = !no_remember;
-            met.with_old(context, old, Some(&new))
+            let changed = wipe::after(|| {
+                let old = met.old_password(context, old_password_file.as_deref())?;
+                let new = new_password(new_password_file.as_deref())?;
+                met.with_old(context, old, Some(&new))
+            })?;
+            met.tell(context, Now::Changed, changed)
         }
         PhonePassword::Disable { device, old_password_file, yes_really } => {
             if !yes_really {
@@ -54,8 +61,11 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
                 .next("if you mean it: `russet phone-password disable --yes-really`"));
             }
             let mut met = meet(context, device.as_deref(), "disable", false)?;
-            let old = met.old_password(context, old_password_file.as_deref())?;
-            met.with_old(context, old, None)
+            let changed = wipe::after(|| {
+                let old = met.old_password(context, old_password_file.as_deref())?;
+                met.with_old(context, old, None)
+            })?;
+            met.tell(context, Now::Open, changed)
         }
     }
 }
@@ -72,6 +82,14 @@ fn asked_old_password(file: Option<&Path>) -> Result<apple::PhonePassword, Failu
 struct Old {
     password: apple::PhonePassword,
     kept_since: Option<i64>,
+}
+
+/// How the phone makes its backups from now on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Now {
+    Encrypted,
+    Changed,
+    Open,
 }
 
 /// The phone that is meant, what it says of itself, and the repository that goes with it.
@@ -155,7 +173,7 @@ impl Met {
         context: &Context,
         old: Old,
         new: Option<&apple::PhonePassword>,
-    ) -> Result<u8, Failure> {
+    ) -> Result<Changed, Failure> {
         let done = self.run(context, wanted(&old.password, new));
         let (Err(failure), Some(at)) = (&done, old.kept_since) else { return done };
         if failure.code() != code::PHONE_PASSWORD {
@@ -174,38 +192,44 @@ impl Met {
         self.run(context, wanted(&asked_old_password(None)?, new))
     }
 
-    fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<u8, Failure> {
+    fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<Changed, Failure> {
         let (opened, phone, location) = (&mut self.opened, &mut self.phone, location(context)?);
         let udid = phone.attached().udid.clone();
-        let name = self.values.name.clone().unwrap_or_else(|| udid.clone());
-        let own = OfPhone::new(&context.progress, &name, &udid, true);
-        let changed = change(opened, phone, wanted, self.remembers, location, &own)?;
+        let name = self.values.name.as_deref().unwrap_or(&udid);
+        let own = OfPhone::new(&context.progress, name, &udid, true);
+        Ok(change(opened, phone, wanted, self.remembers, location, &own)?)
+    }
+
+    fn tell(&self, context: &Context, now: Now, changed: Changed) -> Result<u8, Failure> {
         context.progress.clear();
+        let encrypts = now != Now::Open;
+        let udid = self.phone.attached().udid.clone();
+        let name = self.values.name.clone().unwrap_or_else(|| udid.clone());
         if context.json() {
             output::message(
                 "summary",
                 json!({
-                    "udid": udid, "name": name, "encrypted": wanted.encrypts(), "rewrapped": changed.is_rewrapped,
-                    "password_remembered": wanted.encrypts().then_some(changed.is_kept), "exit_code": 0,
+                    "udid": udid, "name": name, "encrypted": encrypts, "rewrapped": changed.is_rewrapped,
+                    "password_remembered": encrypts.then_some(changed.is_kept), "exit_code": 0,
                 }),
             )?;
             return Ok(0);
         }
         let name = plain(&name);
-        output::line(&match wanted {
-            Change::Enable { .. } => format!("✓ Backups of {name} are encrypted from now on"),
-            Change::Change { .. } => format!("✓ {name} has a new backup password"),
-            Change::Disable { .. } => format!("✓ Backups of {name} are no longer encrypted"),
+        output::line(&match now {
+            Now::Encrypted => format!("✓ Backups of {name} are encrypted from now on"),
+            Now::Changed => format!("✓ {name} has a new backup password"),
+            Now::Open => format!("✓ Backups of {name} are no longer encrypted"),
         })?;
-        output::line(match wanted {
-            Change::Enable { .. } => {
+        output::line(match now {
+            Now::Encrypted => {
                 "  Snapshots that were made before stay as they are: what was not encrypted then is not encrypted now."
             }
-            Change::Change { .. } | Change::Disable { .. } => {
+            Now::Changed | Now::Open => {
                 "  Snapshots that were made before stay as they are: each opens with the password of its day. Keep them all."
             }
         })?;
-        if wanted.encrypts() {
+        if encrypts {
             context.progress.remark(memory(changed, self.remembers));
         }
         if !changed.is_rewrapped {

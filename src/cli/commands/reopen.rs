@@ -15,6 +15,7 @@ use crate::ops::backup::{BackupOptions, Interrupted, finish_waiting, interrupted
 use crate::ops::phone_keys::PhoneKeys;
 use crate::ops::reopen::{ReopenError, Reopened, is_closed, prunable_len, reopen as open_again};
 use crate::snapshot::{Snapshot, record};
+use crate::wipe;
 
 /// What a prune leaves unless it is told otherwise.
 const UNUSED_SHARE: f64 = 0.05;
@@ -44,6 +45,7 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         wanted = all.into_iter().filter(|s| is_closed(s) && !made.contains(&s.id)).collect();
     }
     if wanted.is_empty() {
+        wipe::after(|| keys.forget());
         match (told_count, context.json()) {
             (0, true) => output::message(
                 "summary",
@@ -54,7 +56,11 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         }
         return Ok(worst);
     }
-    let done = open_again(&mut opened, &wanted, &keys, &context.progress, &stop::asked)?;
+    let done = wipe::after(|| {
+        let done = open_again(&mut opened, &wanted, &keys, &context.progress, &stop::asked);
+        keys.forget();
+        done
+    })?;
     context.progress.clear();
     let mut opened_count = 0;
     for (old, result) in wanted.iter().zip(done) {

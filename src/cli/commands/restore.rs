@@ -16,6 +16,7 @@ use crate::cli::{output, stop};
 use crate::ops::restore::{RestoreOptions, check_target, restore as restore_snapshot};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::Verdict;
+use crate::wipe;
 
 pub(super) fn restore(context: &Context, args: Restore) -> Result<u8, Failure> {
     match args.target {
@@ -29,8 +30,9 @@ fn to_folder(context: &Context, word: &str, target: PathBuf) -> Result<u8, Failu
     let opened = context.read()?;
     let snapshot = chosen(context, &opened, word)?;
     let options = RestoreOptions { target, zone: TimeZone::system() };
+    let (repository, progress) = (&opened.repository, &context.progress);
     let done =
-        restore_snapshot(&opened.repository, &snapshot, &options, &context.progress, &stop::asked)?;
+        wipe::after(|| restore_snapshot(repository, &snapshot, &options, progress, &stop::asked))?;
     context.progress.clear();
     let whole = done.lost_count == 0 && done.listing_lost_count == 0;
     let exit = if whole { 0 } else { code::INCOMPLETE };

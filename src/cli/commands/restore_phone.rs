@@ -17,6 +17,7 @@ use crate::observe::Observer;
 use crate::ops::backup::{BackedUp, Job};
 use crate::ops::restore_phone::{SAFETY_TAG, preflight, restore_to_phone, safety_backup};
 use crate::snapshot::Snapshot;
+use crate::wipe;
 
 const HOW: &str = "restore SNAP --to-phone NAME";
 
@@ -75,8 +76,11 @@ pub(super) fn to_phone(
         reboot: !args.no_reboot,
         remove_items: args.remove_items,
     };
-    let (repository, password) = (&opened.repository, password.as_ref());
-    restore_to_phone(repository, &snapshot, (&mut phone, &cancelled), wish, password, observer)?;
+    let repository = &opened.repository;
+    wipe::after(|| {
+        let (phone, password) = ((&mut phone, &*cancelled), password);
+        restore_to_phone(repository, &snapshot, phone, wish, password.as_ref(), observer)
+    })?;
     context.progress.clear();
     tell_done(context, &snapshot, (&name, &attached.udid), wish)
 }

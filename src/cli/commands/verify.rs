@@ -12,6 +12,7 @@ use crate::cli::format::{by_count, bytes, count, counted, moment, plain};
 use crate::cli::{output, secret};
 use crate::ops::verify::{Depth, Report, verify as verify_repository};
 use crate::ops::verify_apple::{AppleReport, Flaw, verify_apple};
+use crate::wipe;
 
 const SHOWN: usize = 50;
 
@@ -24,8 +25,11 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<u8, Failure> {
         given.push(secret::phone_password_file(file)?);
     }
     let report = verify_repository(&opened.repository, depth, &context.progress)?;
-    let mut passwords = Passwords::new(given);
-    let apple = verify_apple(&opened.repository, depth, &mut passwords, &context.progress);
+    let (repository, progress) = (&opened.repository, &context.progress);
+    let apple = wipe::after(|| {
+        let mut passwords = Passwords::new(given);
+        verify_apple(repository, depth, &mut passwords, progress)
+    });
     context.progress.clear();
     let in_vain: Vec<_> = apple.given_in_vain.iter().filter_map(|at| files.get(*at)).collect();
     let exit = match (report.is_sound(), apple.is_as_captured()) {

@@ -39,6 +39,7 @@ use crate::observe::{Observer, Phase, size};
 use crate::pipeline::{Cuts, IngestError, SizesError, run};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::{self, Device};
+use crate::wipe;
 
 /// How phones are backed up.
 #[derive(Debug, Clone, Default)]
@@ -247,8 +248,10 @@ fn label(
 impl Run<'_> {
     fn all(&self, jobs: Vec<Job<'_>>) -> Vec<Result<BackedUp, BackupError>> {
         std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                jobs.into_iter().map(|job| scope.spawn(move || self.one(job))).collect();
+            let threads: Vec<_> = jobs
+                .into_iter()
+                .map(|job| scope.spawn(move || wipe::on_this_thread(|| self.one(job))))
+                .collect();
             threads
                 .into_iter()
                 .map(|thread| {

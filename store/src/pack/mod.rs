@@ -4,6 +4,7 @@
 //! a pack before its bytes were written whole. Does not know where packs are kept or what a blob means.
 
 mod builder;
+mod codec;
 mod directory;
 mod payload;
 mod reader;

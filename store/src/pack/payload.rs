@@ -1,13 +1,14 @@
 //! A blob's payload: its plaintext, or one zstd frame of it.
 //!
 //! Invariant: decoding never yields more than the length the directory states, and that is at most 16 MiB: a frame that would
-//! unpack to more is refused. What gains nothing is kept as it is.
+//! unpack to more is refused. What gains nothing is kept as it is. Trees hold keys: nothing of one is left behind in what is used
+//! again for the next.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 
 use crate::ids::BlobId;
 use crate::pack::BLOB_LEN_MAX;
+use crate::pack::codec;
 use crate::seal::{BlobType, IdKeys};
 
 /// How a payload holds the plaintext.
@@ -67,15 +68,6 @@ pub enum PayloadError {
     OtherContent,
 }
 
-const LEVEL: i32 = 3;
-
-thread_local! {
-    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-    /// Frames are made here and copied out: one made in place would keep the room of its plaintext until its pack is written.
-    static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
 /// Compresses where it pays.
 ///
 /// # Errors
@@ -91,27 +83,15 @@ pub fn encode(
     }
     let plain_len = u32::try_from(plaintext.len()).map_err(|_| too_long)?;
     let worth_len = plaintext.len() - plaintext.len() / 32;
-    let packed = if looks_random(&plaintext) { None } else { compress(&plaintext, worth_len) };
+    let packed = if looks_random(&plaintext) { None } else { codec::pack(&plaintext, worth_len) };
+    if blob_type != BlobType::Data {
+        codec::wipe_packing(plaintext.len());
+    }
     let (encoding, payload) = match packed {
         Some(packed) => (Encoding::Zstd, packed),
         None => (Encoding::Plain, plaintext),
     };
     Ok(Encoded { id, blob_type, encoding, plain_len, payload })
-}
-
-/// One frame, if it is shorter than `worth_len`.
-fn compress(plaintext: &[u8], worth_len: usize) -> Option<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = zstd::bulk::Compressor::new(LEVEL).ok();
-        }
-        FRAME.with_borrow_mut(|frame| {
-            frame.clear();
-            frame.reserve(zstd::zstd_safe::compress_bound(plaintext.len()));
-            let len = slot.as_mut()?.compress_to_buffer(plaintext, frame).ok()?;
-            frame.get(..len).filter(|f| f.len() < worth_len).map(<[u8]>::to_vec)
-        })
-    })
 }
 
 /// Unpacks a payload into exactly `plain_len` bytes and checks that they are what the id says.
@@ -156,7 +136,11 @@ fn plaintext<'a>(
     let plain = match Encoding::of(encoding).ok_or(PayloadError::Encoding(encoding))? {
         Encoding::Plain => Cow::Borrowed(payload),
         Encoding::Zstd => {
-            Cow::Owned(decompress(payload, len).ok_or(PayloadError::Length(plain_len))?)
+            let plain = codec::unpack(payload, len);
+            if blob_type != BlobType::Data {
+                codec::wipe_unpacking();
+            }
+            Cow::Owned(plain.ok_or(PayloadError::Length(plain_len))?)
         }
     };
     if plain.len() != len {
@@ -166,26 +150,6 @@ fn plaintext<'a>(
         return Err(PayloadError::OtherContent);
     }
     Ok(plain)
-}
-
-/// One frame that says it holds `len` bytes, and nothing after it: libzstd alone would join several frames and pass over
-/// skippable ones.
-fn is_one_frame(payload: &[u8], len: usize) -> bool {
-    use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
-    find_frame_compressed_size(payload) == Ok(payload.len())
-        && get_frame_content_size(payload).is_ok_and(|said| said == Some(len as u64))
-}
-
-fn decompress(payload: &[u8], len: usize) -> Option<Vec<u8>> {
-    if !is_one_frame(payload, len) {
-        return None;
-    }
-    DECOMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = zstd::bulk::Decompressor::new().ok();
-        }
-        slot.as_mut()?.decompress(payload, len).ok()
-    })
 }
 
 /// Whether bytes look incompressible, from up to 64 samples of 16 bytes spread over them: the sum of squared counts of byte values
@@ -236,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_unpacks_to_more_than_it_says_is_refused() {
-        let bomb = compress(&vec![0; 1 << 20], 1 << 20).unwrap();
+        let bomb = codec::pack(&vec![0; 1 << 20], 1 << 20).unwrap();
         let id = keys().blob_id(BlobType::Data, &[0; 4096]);
         let got = decode(1, &bomb, 4096, &id, BlobType::Data, &keys());
         assert_eq!(got, Err(PayloadError::Length(4096)));
@@ -249,8 +213,8 @@ mod tests {
         let plain = vec![7; 4096];
         let id = keys().blob_id(BlobType::Data, &plain);
         let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9];
-        for more in [&b"x"[..], &skippable, &compress(&[], 100).unwrap()] {
-            let mut payload = compress(&plain, 4096).unwrap();
+        for more in [&b"x"[..], &skippable, &codec::pack(&[], 100).unwrap()] {
+            let mut payload = codec::pack(&plain, 4096).unwrap();
             payload.extend_from_slice(more);
             let got = decode(1, &payload, 4096, &id, BlobType::Data, &keys());
             assert_eq!(got, Err(PayloadError::Length(4096)), "{more:02x?}");

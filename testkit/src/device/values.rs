@@ -7,6 +7,9 @@ use super::{ScriptedPhone, State, tls};
 use crate::plists::{BUILD_VERSION, PRODUCT_TYPE, PRODUCT_VERSION};
 use plist::{Dictionary, Value};
 
+/// Bytes in use, unless a script says otherwise: few, so that a host with a small drive can take the phone.
+const USED_LEN: u64 = 100_000_000;
+
 /// Keys anyone may read.
 const PUBLIC: [&str; 12] = [
     "ActivationState",
@@ -106,7 +109,7 @@ fn of_domain(phone: &ScriptedPhone, state: &State, domain: &str) -> Dictionary {
             put("BatteryIsCharging", true.into());
         }
         "com.apple.disk_usage" => {
-            let used_len = phone.script.used_len.unwrap_or(64_000_000_000);
+            let used_len = phone.script.used_len.unwrap_or(USED_LEN);
             put("TotalDataCapacity", used_len.saturating_add(64_000_000_000).into());
             put("TotalDataAvailable", 64_000_000_000_u64.into());
             put("TotalDiskCapacity", 128_000_000_000_u64.into());

@@ -5,6 +5,8 @@
 
 mod away;
 mod crash;
+#[cfg(target_os = "linux")]
+mod forgotten;
 mod images;
 mod password;
 mod reopen;
