@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::DAMAGED_BACKUP;
 use crate::apple::{Os, Passwords, default_places};
-use crate::capture::folder::{BackupFolder, Kept, Lock, unlock as unlock_folder};
+use crate::capture::folder::{BackupFolder, Lock, unlock as unlock_folder};
+use crate::capture::kept::Kept;
 use crate::cli::args::Import;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code, worse};
@@ -20,7 +21,7 @@ use crate::ops::import::{
     unlock,
 };
 use crate::ops::open::Opened;
-use crate::ops::reopen::is_closed;
+use crate::ops::reopen::is_openable;
 use crate::snapshot::record::{Problem, SnapshotRecord, Verdict};
 use crate::snapshot::{Snapshot, record};
 use crate::wipe;
@@ -241,7 +242,7 @@ fn tell_known(
         );
     }
     let id = id.get(..8).unwrap_or_default();
-    output::line(&match known.is_some_and(is_closed) {
+    output::line(&match known.is_some_and(is_openable) {
         true => format!(
             "= {folder} is archived already, as closed snapshot {id}: `russet reopen {id}` opens it"
         ),

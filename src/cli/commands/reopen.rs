@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{chosen, phone, phone_keys};
+use super::{chosen, kept_counted, opens_it, phone, phone_keys};
 use crate::capture::device::reopen::ReopenError as TreeError;
 use crate::capture::device::take::Locked;
 use crate::cli::args::Reopen;
@@ -13,7 +13,9 @@ use crate::cli::{output, secret, stop};
 use crate::observe::Observer;
 use crate::ops::backup::{BackupOptions, Interrupted, finish_waiting, interrupted};
 use crate::ops::phone_keys::PhoneKeys;
-use crate::ops::reopen::{ReopenError, Reopened, is_closed, prunable_len, reopen as open_again};
+use crate::ops::reopen::{
+    ReopenError, Reopened, is_kept_closed, is_openable, prunable_len, reopen as open_again,
+};
 use crate::snapshot::{Snapshot, record};
 use crate::wipe;
 
@@ -28,7 +30,7 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     for word in &args.snapshots {
         wanted.push(chosen(context, &opened, word)?);
     }
-    let (mut worst, mut told_count) = (0, 0);
+    let (mut worst, mut told_count, mut kept_count) = (0, 0, 0);
     if wanted.is_empty() {
         let options = BackupOptions::default();
         let progress = &context.progress;
@@ -42,7 +44,8 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         tell_interrupted(context, &interrupted)?;
         let (all, _) = record::all(&opened.repository);
         // What was just made was opened as far as it can be.
-        wanted = all.into_iter().filter(|s| is_closed(s) && !made.contains(&s.id)).collect();
+        kept_count = all.iter().filter(|snapshot| is_kept_closed(snapshot)).count() as u64;
+        wanted = all.into_iter().filter(|s| is_openable(s) && !made.contains(&s.id)).collect();
     }
     if wanted.is_empty() {
         wipe::after(|| keys.forget());
@@ -51,6 +54,9 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
                 "summary",
                 json!({ "opened_count": 0, "prunable_len": null, "exit_code": worst }),
             )?,
+            (0, false) if kept_count > 0 => {
+                output::line(&format!("Nothing is to be opened. {}", kept_counted(kept_count)))?;
+            }
             (0, false) => output::line("Nothing is stored as an iPhone encrypted it.")?,
             _ => {}
         }
@@ -155,25 +161,28 @@ fn tell(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<u8, Fai
             }
             Ok(code::INCOMPLETE)
         }
-        Reopened::New { .. } | Reopened::AsItWas => Ok(0),
+        Reopened::New { .. } | Reopened::AsItWas | Reopened::KeptClosed => Ok(0),
     }
 }
 
 fn tell_outcome(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<(), Failure> {
     let date = old.record.backup_time;
     match outcome {
-        Reopened::AsItWas if context.json() => output::message(
+        Reopened::AsItWas | Reopened::KeptClosed if context.json() => output::message(
             "reopened",
             json!({ "snapshot_id": old.id, "new": false, "time": rfc3339(date) }),
         ),
-        Reopened::AsItWas => output::line(&format!(
+        Reopened::AsItWas | Reopened::KeptClosed => output::line(&format!(
             "= Snapshot {} of {}, {}: {}",
             old.short_id(),
             plain(old.device_name()),
             moment(date),
             match old.record.encrypted {
-                Some(false) => "it was not encrypted, and there is nothing to open",
-                _ => "there is nothing to open",
+                Some(false) => {
+                    "it was not encrypted, and there is nothing to open".to_owned()
+                }
+                _ if is_kept_closed(old) => opens_it(old),
+                _ => "there is nothing to open".to_owned(),
             },
         )),
         Reopened::New { snapshot, kept_count } if context.json() => output::message(

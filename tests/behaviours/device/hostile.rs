@@ -15,6 +15,7 @@ use russet::capture::device::open_files::Unlocked;
 use russet::capture::device::shown::Shown;
 use russet::capture::device::take::{TakeError, Wish, complete, take};
 use russet::capture::device::{Link, record};
+use russet::capture::kept::Kept;
 use russet::observe::Collecting;
 use russet::ops::backup::BackupError;
 use russet::pipeline::{Cuts, run};
@@ -317,7 +318,7 @@ fn converse(repository: &Repository, says: Says) -> Option<Verdict> {
     let session = Session::begin(repository, None).unwrap();
     let done = run(&session, &cuts, |feeder| {
         let begun = take(&mut link, &wish, begun, &session, feeder, &observer)?;
-        let unlock = |_: &[u8]| Ok(Unlocked::Kept(None));
+        let unlock = |_: &[u8]| Ok(Unlocked::Kept(Kept::NoPassword));
         let taken = complete(begun, &unlock, &session, feeder, &observer, &|| false)?;
         Ok::<_, BackupError>(taken.verdict)
     });
