@@ -49,16 +49,8 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     }
     if wanted.is_empty() {
         wipe::after(|| keys.forget());
-        match (told_count, context.json()) {
-            (0, true) => output::message(
-                "summary",
-                json!({ "opened_count": 0, "prunable_len": null, "exit_code": worst }),
-            )?,
-            (0, false) if kept_count > 0 => {
-                output::line(&format!("Nothing is to be opened. {}", kept_counted(kept_count)))?;
-            }
-            (0, false) => output::line("Nothing is stored as an iPhone encrypted it.")?,
-            _ => {}
+        if told_count == 0 {
+            tell_nothing(context, kept_count, worst)?;
         }
         return Ok(worst);
     }
@@ -98,6 +90,18 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         output::line(&format!("`russet prune` will free about {}.", bytes(len)))?;
     }
     Ok(worst)
+}
+
+/// That there is nothing to open, but for what stays as it is.
+fn tell_nothing(context: &Context, kept_count: u64, exit: u8) -> Result<(), Failure> {
+    if context.json() {
+        let body = json!({ "opened_count": 0, "prunable_len": null, "exit_code": exit });
+        return output::message("summary", body);
+    }
+    output::line(&match kept_count {
+        0 => "Nothing is stored as an iPhone encrypted it.".to_owned(),
+        _ => format!("Nothing is to be opened. {}", kept_counted(kept_count)),
+    })
 }
 
 /// Where a backup stopped, and what goes on with it.
