@@ -398,6 +398,24 @@ fn a_row_that_vanished_from_an_encrypted_list_is_missed_by_its_index() {
 }
 
 #[test]
+fn a_row_that_vanished_from_a_list_in_the_clear_is_told_by_import_and_verify() {
+    let repository = TestRepository::new();
+    let folder = fake().write_to(repository.folder("a"));
+    let path = folder.join("Manifest.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let of_table = |page: &[u8]| page[0] == 13 && page.windows(10).any(|w| w == b"HomeDomain");
+    let page = bytes.chunks(4096).position(of_table).unwrap();
+    bytes[page * 4096 + 4] -= 1;
+    fs::write(&path, bytes).unwrap();
+    let words = ["problem: Manifest.db: is damaged: ", "do not name the same files"];
+    import_says(&repository, &folder, 3, &words);
+    let told = repository.run(&["verify"]).code(3).stdout;
+    assert!(told.contains("do not name the same files"), "{told}");
+    repository.run(&["forget", "latest", "--yes"]).code(0);
+    assert_told(&repository, &folder, "Manifest.db");
+}
+
+#[test]
 fn what_is_damaged_is_told_once_the_password_is_there() {
     let repository = TestRepository::new();
     let folder = encrypted().write_to(repository.folder("a"));
