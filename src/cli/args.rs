@@ -368,6 +368,9 @@ pub(super) struct ToPhone {
     /// dropped); or RUSSET_PHONE_PASSWORD_FILE
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     pub(super) phone_password_file: Option<PathBuf>,
+    /// Folder in which what an encrypted iPhone sends for the backup before waits, as for `backup`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "no_safety_backup"])]
+    pub(super) spool: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -388,6 +391,9 @@ pub(super) enum PhonePassword {
         /// of a restore to an iPhone
         #[arg(long)]
         no_remember: bool,
+        /// Folder in which what this iPhone sent in an interrupted backup waits, if that was moved: as for `backup`
+        #[arg(long, value_name = "DIR")]
+        spool: Option<PathBuf>,
     },
     /// Give the iPhone another backup password
     Change {
@@ -403,6 +409,9 @@ pub(super) enum PhonePassword {
         /// of a restore to an iPhone
         #[arg(long)]
         no_remember: bool,
+        /// Folder in which what this iPhone sent in an interrupted backup waits, if that was moved: as for `backup`
+        #[arg(long, value_name = "DIR")]
+        spool: Option<PathBuf>,
     },
     /// Show the iPhone backup password that a snapshot wants, if the repository keeps it: on a terminal, or with --json
     Show {
@@ -439,6 +448,9 @@ pub(super) enum PhonePassword {
         /// Must be said: unencrypted backups lack saved passwords, Health, call history and more
         #[arg(long)]
         yes_really: bool,
+        /// Folder in which what this iPhone sent in an interrupted backup waits, if that was moved: as for `backup`
+        #[arg(long, value_name = "DIR")]
+        spool: Option<PathBuf>,
     },
 }
 

@@ -26,6 +26,9 @@ const RESUMES: &str =
 /// What opens a backup that is here and waits.
 pub(super) const WAITS: &str = "all that the iPhone sent is kept: `russet reopen --phone-password-file FILE` with the right password makes the snapshot, and the iPhone is not needed; `--store-encrypted` stores it as it is (also if the password is right and the iPhone's keybag damaged, which looks the same), `russet backup --restart` throws it away";
 
+/// What waits and has lost the phone's list.
+const LIST_LOST: &str = "all that waits is kept, and no snapshot is affected; without that list it is no backup. Is the drive of the spool sound? Once it reads again, or a good copy of the spool is in its place, `russet backup` makes the snapshot; `russet backup --restart` gives up what waits and asks the iPhone again";
+
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let (exit, next) = connect_next(&error);
@@ -148,6 +151,19 @@ pub(super) fn of_draft(error: &DraftLoadError) -> Failure {
 }
 
 fn of_spool(error: &SpoolError) -> Failure {
+    match error {
+        SpoolError::Busy { .. } => {
+            return Failure::of(code::LOCKED, error).next(
+                "another copy of this repository is being backed up to: wait until that is done, then run it again",
+            );
+        }
+        SpoolError::Anothers { .. } => {
+            return Failure::of(code::FAILED, error).next(
+                "nothing was touched. If there is another copy of this repository, finish that backup with it. If this one only lies elsewhere now, delete the file `owner` in that folder, and run it again. `russet backup --restart` gives up what waits for this copy and asks the iPhone again; that folder stays as it is",
+            );
+        }
+        _ => {}
+    }
     let exit = match error {
         error if error.is_full() => code::NO_SPACE,
         error if error.is_absent() => code::NO_DRIVE,
@@ -171,7 +187,7 @@ impl From<TakeError> for Failure {
             TakeError::Host(HostError::Spool(ref error)) => of_spool(error),
             TakeError::Draft(ref error) => of_draft(error),
             TakeError::Host(HostError::ListLost(_)) => Self::of(code::INCOMPLETE, &error).next(
-                "what waited is given up: without that list it is no backup. No snapshot is affected; is the drive of the spool sound? `russet backup` asks the iPhone for everything since the last snapshot again",
+                LIST_LOST,
             ),
             TakeError::Host(error) | TakeError::Finish(FinishError::Host(error)) => error.into(),
             TakeError::Finish(FinishError::Build(BuildError::Session(error))) => error.into(),

@@ -5,7 +5,6 @@
 //! new password kept.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use russet_store::config::Purpose;
@@ -121,7 +120,7 @@ pub struct Changed {
 }
 
 /// Has the phone change its backup password. With `remembers` the new one is kept, if the phone showed the keybag that it opens.
-/// `location` is the repository's folder.
+/// `place` is where an interrupted backup of it may wait.
 ///
 /// # Errors
 /// See [`PhonePasswordError`].
@@ -130,7 +129,7 @@ pub fn change(
     phone: &mut Phone,
     change: Change<'_>,
     remembers: bool,
-    location: PathBuf,
+    place: &SpoolPlace,
     observer: &dyn Observer,
 ) -> Result<Changed, PhonePasswordError> {
     let config = opened.repository.config(Purpose::Write)?.clone();
@@ -141,8 +140,7 @@ pub fn change(
     let udid = values.udid.clone().unwrap_or_else(|| phone.attached().udid.clone());
     let repository = &opened.repository;
     let (snapshots, _) = record::all(repository);
-    let begun =
-        begin(repository, &snapshots, &udid, false, &SpoolPlace::beside(&location), observer)?;
+    let begun = begin(repository, &snapshots, &udid, false, place, observer)?;
     let mut link = Link::open(phone.start_service(SERVICE, true)?)?;
     let session = Session::begin(repository, None)?;
     let begun = RefCell::new(Some(begun));

@@ -3,7 +3,7 @@
 //! Invariant: what can be known to be in the way is found before anything of the phone changes, and is told. Nothing is written to
 //! the repository; the safety snapshot before is a backup like any other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::tz::TimeZone;
@@ -217,8 +217,8 @@ fn missing(repository: &Repository, snapshot: &Snapshot) -> Result<(usize, Vec<S
     Ok((absent.len(), named))
 }
 
-/// Backs the phone up before it is written to; `passwords` are tried to open what it encrypted. The repository lies in `location`,
-/// and dates are told in `zone`.
+/// Backs the phone up before it is written to; `passwords` are tried to open what it encrypted, which waits beside the repository,
+/// whose folder `location` is, or where a person said. Dates are told in `zone`.
 ///
 /// # Errors
 /// There is no such snapshot, or it is not whole: the phone must be left alone.
@@ -226,7 +226,7 @@ pub fn safety_backup(
     opened: &mut Opened,
     job: Job<'_>,
     passwords: Passwords,
-    (location, zone): (&Path, TimeZone),
+    (location, spool, zone): (&Path, Option<PathBuf>, TimeZone),
     observer: &dyn Observer,
 ) -> Result<BackedUp, SafetyError> {
     let options = BackupOptions { tags: vec![SAFETY_TAG.to_owned()], ..BackupOptions::default() };
@@ -234,6 +234,9 @@ pub fn safety_backup(
     let nobody = |_: Asked<'_>| Answer::Nobody;
     let mut keys = PhoneKeys::new(passwords, &nobody, Unopened::Store, location);
     keys.zone = zone;
+    if let Some(dir) = spool {
+        keys.spool.put_in(dir);
+    }
     let mut made = backup(opened, vec![job], &options, &keys, observer, &|| false)?;
     match made.pop() {
         Some(Ok(made)) if made.snapshot.is_good() => Ok(made),

@@ -133,10 +133,8 @@ fn no_use(
 
 /// Whether a snapshot was made after a draft was begun, by what each was made over.
 fn is_overtaken(record: &DraftRecord, best: &Snapshot, of_phone: &[&Snapshot]) -> bool {
-    let Some(over) = record.base.as_ref().map(|base| base.snapshot) else {
-        // Nothing was made over it that could tell.
-        return best.record.kind != "folder" && best.record.captured >= record.saved;
-    };
+    // Over nothing: no snapshot can tell, and a clock is not asked.
+    let Some(over) = record.base.as_ref().map(|base| base.snapshot) else { return false };
     let mut at = Some(best);
     // No longer than there are snapshots: a chain that bites its tail is somebody's joke.
     for _ in 0..of_phone.len() {
@@ -228,4 +226,82 @@ fn load_base(
         snapshot.short_id()
     ));
     (None, Draft::over(DraftTree::new()))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+    use russet_store::ids::{BlobId, RecordId};
+    use russet_store::log::SnapshotState;
+
+    fn id(number: u8) -> RecordId {
+        RecordId::decode([number; 32])
+    }
+
+    /// A whole snapshot, taken at that time.
+    fn snapshot(number: u8, parent: Option<u8>, captured: i64) -> Snapshot {
+        let json = serde_json::json!({
+            "v": 1, "tree": "00".repeat(32), "udid": "u", "backup_time": captured, "backup_time_source": "status",
+            "captured": captured, "kind": "usb", "verdict": "complete", "writer": "00".repeat(16), "seq": 1,
+        });
+        let mut record: crate::snapshot::SnapshotRecord = serde_json::from_value(json).unwrap();
+        record.parent = parent.map(id);
+        Snapshot { id: id(number), record, state: SnapshotState::default() }
+    }
+
+    fn draft(over: Option<u8>) -> DraftRecord {
+        let tree = BlobId::decode([0; 32]);
+        let base = over.map(|over| Base { snapshot: id(over), tree });
+        DraftRecord::new("u", base, 1000)
+    }
+
+    /// Why a draft is not gone on with beside these snapshots.
+    fn given_up(record: &DraftRecord, snapshots: &[Snapshot]) -> Option<String> {
+        let of_phone: Vec<&Snapshot> = snapshots.iter().collect();
+        no_use(record, best_base(&of_phone), &of_phone, false)
+    }
+
+    #[test]
+    fn a_draft_is_late_once_a_snapshot_was_made_over_the_same_one() {
+        let chain = [snapshot(1, None, 10), snapshot(2, Some(1), 20), snapshot(3, Some(2), 30)];
+        assert_eq!(given_up(&draft(Some(3)), &chain), None);
+        for over in [1, 2] {
+            let why = given_up(&draft(Some(over)), &chain).unwrap();
+            assert!(why.contains("a newer one of the phone was made since"), "{why}");
+        }
+    }
+
+    #[test]
+    fn no_clock_makes_a_draft_late() {
+        // Long after the draft began, by whatever clock.
+        for captured in [10, 1000, i64::MAX] {
+            let alone = [snapshot(1, None, captured)];
+            assert_eq!(given_up(&draft(None), &alone), None);
+            assert_eq!(given_up(&draft(Some(1)), &alone), None);
+            // Its base was forgotten.
+            assert_eq!(given_up(&draft(Some(9)), &alone), None);
+        }
+    }
+
+    #[test]
+    fn snapshots_that_name_each_other_as_their_parents_end_the_search() {
+        let biting = [snapshot(1, Some(2), 10), snapshot(2, Some(1), 20)];
+        assert_eq!(given_up(&draft(Some(9)), &biting), None);
+    }
+
+    #[test]
+    fn a_phone_that_failed_again_and_again_on_a_draft_is_asked_anew() {
+        let mut record = draft(None);
+        record.failure_count = FAILURE_COUNT_MAX - 1;
+        assert_eq!(given_up(&record, &[]), None);
+        record.failure_count = FAILURE_COUNT_MAX;
+        assert!(given_up(&record, &[]).unwrap().contains("error 2 times"));
+    }
+
+    #[test]
+    fn of_two_drafts_one_is_gone_on_with() {
+        assert_eq!(no_use(&draft(None), None, &[], false), None);
+        assert!(no_use(&draft(None), None, &[], true).is_some());
+    }
 }

@@ -128,11 +128,11 @@ pub enum DraftLoadError {
 }
 
 impl DraftLoadError {
-    /// Whether it tells of a drive that does not read now, or is away: what it is about may be whole.
+    /// Whether it tells of a drive that does not read now, or is away, or of who else has it: what it is about may be whole.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Spool(error) => matches!(error, SpoolError::Io { .. }),
+            Self::Spool(error) => error.is_passing(),
             Self::Base(TreeError::Fetch(error)) | Self::Piece(error) => error.is_passing(),
             Self::Base(_) | Self::Entry(_) | Self::Journal(_) => false,
         }
@@ -259,7 +259,7 @@ fn seek(record: &mut DraftRecord, draft: &Draft, place: &SpoolPlace) -> Result<(
         None => Err(SpoolError::Sizes),
     };
     match sought {
-        Err(error @ SpoolError::Io { .. }) => Err(error),
+        Err(error) if error.is_passing() => Err(error),
         _ if record.received.is_some() => Ok(()),
         sought => sought,
     }
@@ -268,7 +268,7 @@ fn seek(record: &mut DraftRecord, draft: &Draft, place: &SpoolPlace) -> Result<(
 /// Removes a draft, and what waits for its keys with it, wherever that is now.
 ///
 /// # Errors
-/// The draft could not be removed. A spool that could not be (its drive may be away) stays: nobody can read it any more.
+/// The draft could not be removed. A spool that could not be (its drive may be away, or it is another copy's) stays.
 pub fn remove(
     repository: &Repository,
     id: DraftId,

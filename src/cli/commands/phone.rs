@@ -501,10 +501,8 @@ pub(super) fn tell_waiting(
                 let failure = Failure::from(error);
                 tell_failure(context, &plain(&device), &failure)?;
                 worst = worse(worst, failure.code());
-                // What is given up keeps nobody from beginning anew.
-                if failure.code() != code::INCOMPLETE {
-                    locked.push(udid);
-                }
+                // A person alone gives up what waits.
+                locked.push(udid);
             }
         }
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 use crate::apple::Passwords;
+use crate::capture::device::spool::SpoolPlace;
 use crate::cli::args::Opening;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
@@ -57,9 +58,7 @@ pub(super) fn keys<'a>(
     let unopened = if opening.store_encrypted { Unopened::Store } else { Unopened::Refuse };
     let mut keys = PhoneKeys::new(Passwords::new(passwords), ask, unopened, &location(context)?);
     if let Some(dir) = &opening.spool {
-        // A draft keeps it for runs that may begin elsewhere.
-        keys.spool.put_in(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
-        make_spool_dir(&keys.spool.dir)?;
+        keys.spool.put_in(spool_dir(dir)?);
     }
     keys.zone = TimeZone::system();
     keys.remembers = !opening.no_remember;
@@ -67,6 +66,27 @@ pub(super) fn keys<'a>(
         keys.spool.segment_len = len;
     }
     Ok(keys)
+}
+
+/// The folder that is named for the spool; it is made if it is not there.
+pub(super) fn spool_dir(dir: &Path) -> Result<PathBuf, Failure> {
+    let dir = whole(dir);
+    make_spool_dir(&dir)?;
+    Ok(dir)
+}
+
+/// A draft keeps it for runs that may begin elsewhere.
+fn whole(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf())
+}
+
+/// Where a spool is looked for and none is made.
+pub(super) fn place(context: &Context, dir: Option<&Path>) -> Result<SpoolPlace, Failure> {
+    let mut place = SpoolPlace::beside(&location(context)?);
+    if let Some(dir) = dir {
+        place.put_in(whole(dir));
+    }
+    Ok(place)
 }
 
 /// Makes the folder that is named for the spool, for nobody else to look into; what it is to lie in must be there: a drive may be away.

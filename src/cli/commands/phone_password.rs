@@ -1,11 +1,11 @@
 //! `phone-password`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::phone::{job, muxer, one};
-use super::phone_keys::location;
+use super::phone_keys::place;
 use super::remembered;
 use crate::apple;
 use crate::cli::args::PhonePassword;
@@ -33,18 +33,24 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
         PhonePassword::Forget { lost: true, .. } => remembered::give_up_lost(context),
         PhonePassword::Forget { snapshot, .. } => remembered::forget(context, snapshot.as_deref()),
         PhonePassword::Status { device } => status(context, device.as_deref()),
-        PhonePassword::Enable { device, new_password_file, no_remember } => {
+        PhonePassword::Enable { device, new_password_file, no_remember, spool } => {
             let mut met = meet(context, device.as_deref(), "enable", true)?;
-            met.remembers = !no_remember;
+            (met.remembers, met.spool) = (!no_remember, spool.clone());
             let changed = wipe::after(|| {
                 let new = new_password(new_password_file.as_deref())?;
                 met.run(context, Change::Enable { new: &new })
             })?;
             met.tell(context, Now::Encrypted, changed)
         }
-        PhonePassword::Change { device, old_password_file, new_password_file, no_remember } => {
+        PhonePassword::Change {
+            device,
+            old_password_file,
+            new_password_file,
+            no_remember,
+            spool,
+        } => {
             let mut met = meet(context, device.as_deref(), "change", false)?;
-            met.remembers = !no_remember;
+            (met.remembers, met.spool) = (!no_remember, spool.clone());
             let changed = wipe::after(|| {
                 let old = met.old_password(context, old_password_file.as_deref())?;
                 let new = new_password(new_password_file.as_deref())?;
@@ -52,7 +58,7 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
             })?;
             met.tell(context, Now::Changed, changed)
         }
-        PhonePassword::Disable { device, old_password_file, yes_really } => {
+        PhonePassword::Disable { device, old_password_file, yes_really, spool } => {
             if !yes_really {
                 return Err(Failure::new(
                     code::USAGE,
@@ -61,6 +67,7 @@ pub(super) fn phone_password(context: &Context, args: &PhonePassword) -> Result<
                 .next("if you mean it: `russet phone-password disable --yes-really`"));
             }
             let mut met = meet(context, device.as_deref(), "disable", false)?;
+            met.spool.clone_from(spool);
             let changed = wipe::after(|| {
                 let old = met.old_password(context, old_password_file.as_deref())?;
                 met.with_old(context, old, None)
@@ -98,6 +105,8 @@ struct Met {
     values: Values,
     opened: Opened,
     remembers: bool,
+    /// Where an interrupted backup of it waits, if a person says so.
+    spool: Option<PathBuf>,
 }
 
 /// The phone that is meant, and what it says of itself, before anybody types a password.
@@ -113,7 +122,7 @@ fn meet(
     let mut phone = job(&muxer, seen, &own)?.phone;
     let values = phone.values()?;
     makes_sense(is_first, &values)?;
-    Ok(Met { phone, values, opened: context.write()?, remembers: false })
+    Ok(Met { phone, values, opened: context.write()?, remembers: false, spool: None })
 }
 
 fn status(context: &Context, device: Option<&str>) -> Result<u8, Failure> {
@@ -193,18 +202,20 @@ impl Met {
     }
 
     fn run(&mut self, context: &Context, wanted: Change<'_>) -> Result<Changed, Failure> {
-        let (opened, phone, location) = (&mut self.opened, &mut self.phone, location(context)?);
-        let udid = phone.attached().udid.clone();
-        let name = self.values.name.as_deref().unwrap_or(&udid);
-        let own = OfPhone::new(&context.progress, name, &udid, true);
-        Ok(change(opened, phone, wanted, self.remembers, location, &own)?)
+        let place = place(context, self.spool.as_deref())?;
+        let own = OfPhone::new(&context.progress, &self.name(), &self.phone.attached().udid, true);
+        let (opened, phone) = (&mut self.opened, &mut self.phone);
+        Ok(change(opened, phone, wanted, self.remembers, &place, &own)?)
+    }
+
+    fn name(&self) -> String {
+        self.values.name.clone().unwrap_or_else(|| self.phone.attached().udid.clone())
     }
 
     fn tell(&self, context: &Context, now: Now, changed: Changed) -> Result<u8, Failure> {
         context.progress.clear();
         let encrypts = now != Now::Open;
-        let udid = self.phone.attached().udid.clone();
-        let name = self.values.name.clone().unwrap_or_else(|| udid.clone());
+        let (name, udid) = (self.name(), &self.phone.attached().udid);
         if context.json() {
             output::message(
                 "summary",

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::chosen;
 use super::phone::{job, muxer, one};
+use super::phone_keys::{location, spool_dir};
 use super::remembered::for_phone;
 use crate::apple::Passwords;
 use crate::capture::device::give::RestoreWish;
@@ -55,6 +56,7 @@ pub(super) fn to_phone(
         (None, Some(file)) => Some(secret::phone_password_file(file)?),
         (_, None) => None,
     };
+    let spool = args.spool.as_deref().map(spool_dir).transpose()?;
     context.progress.clear();
     secret::confirm_name(&question(&called, &snapshot, args), &name, context.global.yes)?;
     if !args.no_safety_backup {
@@ -62,7 +64,7 @@ pub(super) fn to_phone(
             &mut opened,
             found,
             Passwords::new(given.into_iter().collect()),
-            (&super::phone_keys::location(context)?, TimeZone::system()),
+            (&location(context)?, spool, TimeZone::system()),
             &context.progress,
         )?;
         tell_safety(context, &made)?;

@@ -1,6 +1,6 @@
 //! From a backup that its phone has finished to a snapshot, without the phone: opened, arranged, committed.
 //!
-//! Invariant: until the snapshot is there the draft and its spool stay, whatever ends a run; then the spool goes, and after it the
+//! Invariant: until the snapshot is there the draft and its spool stay, whatever ends a run, damage too; then the spool goes, and after it the
 //! draft, which alone tells whose it is. Whoever comes next does what was left undone.
 
 use std::cell::RefCell;
@@ -16,7 +16,6 @@ use russet_store::session::Session;
 use super::{BackedUp, BackupError, BackupOptions, Run, settle};
 use crate::capture::device::begin::{Begun, is_made};
 use crate::capture::device::connect::same_udid;
-use crate::capture::device::host::HostError;
 use crate::capture::device::record::{self as draft, DraftRecord, Received};
 use crate::capture::device::spool::{Fate, Spool, SpoolRecord, leftovers};
 use crate::capture::device::take::{TakeError, Taken, complete};
@@ -157,7 +156,9 @@ fn clean(repository: &Repository, keys: &PhoneKeys<'_>, observer: &dyn Observer)
     }
     let known: Vec<PathBuf> =
         drafts.into_iter().filter_map(|d| Some(d.record.spool?.folder)).collect();
-    for left in keys.spool.dirs().flat_map(|dir| leftovers(dir, repository.id(), &known)) {
+    for left in
+        keys.spool.dirs().flat_map(|dir| leftovers(dir, &keys.spool, repository.id(), &known))
+    {
         let folder = left.folder.display();
         observer.remark(&match left.fate {
             Fate::Removed(Ok(())) => {
@@ -203,12 +204,7 @@ impl Run<'_> {
                 return Err(BackupError::Take(TakeError::HungUp));
             };
             Ok::<_, BackupError>(complete(begun, &unlock, &session, feeder, observer, self.stop)?)
-        });
-        if let Err(BackupError::Take(TakeError::Host(HostError::ListLost(_)))) = &taken {
-            // What is left of it says nothing to anybody, and the phone would go on as if all of it were here.
-            self.give_up(draft, spool.as_ref(), observer);
-        }
-        let taken = taken?;
+        })?;
         let (received_len, kept_count) = (taken.received_len, taken.kept_count);
         let mut record = describe(taken, received, &udid, self.repository);
         record.parent = base;
@@ -240,8 +236,7 @@ impl Run<'_> {
         }
     }
 
-    /// Goes on with a backup that waits. None: its snapshot is there already, and only what it was made in was left; or nothing can
-    /// be made of it.
+    /// Goes on with a backup that waits. None: its snapshot is there already, and only what it was made in was left.
     fn again(
         &self,
         found: draft::Found,

@@ -75,11 +75,14 @@ impl Run<'_> {
 
     /// The spool of an interrupted backup. None: nothing waits in it, and a new one would be put elsewhere.
     fn stays(&self, spool: SpoolRecord, observer: &dyn Observer) -> Option<SpoolRecord> {
-        let is_elsewhere = self.keys.spool.is_elsewhere(&spool);
-        if spool.end == 0 && (is_elsewhere || !spool.folder.exists()) {
-            // One that cannot be removed is found, empty, by a later run.
-            let _left = spool.remove();
-            return None;
+        let place = &self.keys.spool;
+        if spool.end == 0 {
+            // Another copy's stays as it is. One that cannot be removed is found, empty, by a later run.
+            let own = spool.located(place)?;
+            if place.is_elsewhere(&own) {
+                let _left = own.remove();
+                return None;
+            }
         }
         self.tell_where(&spool, observer);
         Some(spool)

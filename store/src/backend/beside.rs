@@ -32,6 +32,14 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
     system::open_to_read(path)
 }
 
+/// Opens a file that is there to lock it, or to write it anew; a link is not followed.
+///
+/// # Errors
+/// It is not there, a link, or must not be written to.
+pub fn open_to_write(path: &Path) -> io::Result<File> {
+    system::open_to_write(path)
+}
+
 /// Bytes that are free on the drive of a folder; None: this system does not say.
 ///
 /// # Errors

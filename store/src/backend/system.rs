@@ -83,6 +83,11 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     open_warily(OpenOptions::new().read(true), path)
 }
 
+/// Opens what is there to lock or write it; a link is not followed.
+pub(super) fn open_to_write(path: &Path) -> io::Result<File> {
+    open_warily(OpenOptions::new().read(true).write(true), path)
+}
+
 /// Opens the lock file, or makes it; a link in its place would have us write elsewhere and is refused.
 pub(super) fn open_to_lock(path: &Path) -> io::Result<File> {
     open_warily(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)

@@ -34,7 +34,7 @@ pub(super) struct SpoolImage {
 impl SpoolImage {
     /// How many segments are left.
     pub(super) fn segment_count(&self) -> usize {
-        self.files.len()
+        self.files.keys().filter(|name| *name != "owner").count()
     }
 
     /// Puts it on a drive, below `dir`.

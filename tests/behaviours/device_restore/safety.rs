@@ -68,3 +68,22 @@ fn a_phone_that_cannot_be_backed_up_is_not_written_to() {
     assert_eq!(phone.noted("fetched"), Vec::<Value>::new());
     assert_eq!(desk.repository.snapshots().len(), 1);
 }
+
+#[test]
+fn what_is_sent_for_the_safety_backup_waits_where_a_person_says() {
+    let (desk, phone) = (Desk::new(), Handset::encrypted(65, "one"));
+    let first = desk.backup(&phone);
+    phone.advance();
+    let (file, dir) = (desk.password_file("one"), desk.repository.folder("drive").join("spool"));
+    let spool = ["--spool", dir.to_str().unwrap()];
+    let args = ["restore", &first, "--yes", "--phone-password-file", &file, "--to-phone"];
+    let args = [&args[..], &spool].concat();
+    let cut = Script { cut_after_files: Some(1), ..Script::default() };
+    desk.run(&phone.serve(cut), &args).code(17);
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+    desk.run(&phone.serve(Script::default()), &args).code(0);
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
+    // Where no backup is made, none waits.
+    let none = [&args[..], &["--no-safety-backup"]].concat();
+    desk.run(&phone.serve(Script::default()), &none).code(2);
+}

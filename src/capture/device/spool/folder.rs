@@ -1,7 +1,8 @@
 //! The folder of a spool: its name, the files in it, and folders that nobody needs any more.
 //!
 //! Invariant: a folder with segments goes only with the draft that names it, for another copy of the repository may have one that
-//! nobody here knows. Only segments are removed: whatever else lies there stays, and the folder with it.
+//! nobody here knows; an empty one goes only by the repository that made it. Only what is a spool's is removed: whatever else lies
+//! there stays, and the folder with it.
 
 use std::fs;
 use std::io;
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use russet_store::ids::{RepositoryId, hex, unhex};
 
-use super::{SpoolError, failed};
+use super::owner::{self, Held, Whose};
+use super::{SpoolError, SpoolPlace, failed};
 
 /// Of whose spool a folder is: repositories may share a drive.
 fn prefix(repository: RepositoryId) -> String {
@@ -59,10 +61,12 @@ pub(super) fn remove(folder: &Path) -> Result<(), SpoolError> {
         }
         other => other?,
     };
+    let held = Held::take(folder)?;
     for (number, _) in found {
         let path = segment_path(folder, number);
         fs::remove_file(&path).map_err(|source| failed(&path, source))?;
     }
+    held.remove(folder)?;
     fs::remove_dir(folder).map_err(|source| failed(folder, source))
 }
 
@@ -79,7 +83,7 @@ pub struct Leftover {
 #[derive(Debug)]
 pub enum Fate {
     /// It was empty, for its run ended before its draft did: it is removed, if it could be.
-    Removed(io::Result<()>),
+    Removed(Result<(), SpoolError>),
     /// It has segments, and stays: another copy of the repository may need it.
     Stays {
         /// Bytes of the segments.
@@ -87,10 +91,15 @@ pub enum Fate {
     },
 }
 
-/// Finds the spools of this repository below `dir` that are not among `known`, and removes the empty ones. A folder that cannot be
-/// listed has none.
+/// Finds the spools of this repository that are not among `known`, in one of the folders of `place`, and removes the empty ones that
+/// it made itself. A folder that cannot be listed has none.
 #[must_use]
-pub fn leftovers(dir: &Path, repository: RepositoryId, known: &[PathBuf]) -> Vec<Leftover> {
+pub fn leftovers(
+    dir: &Path,
+    place: &SpoolPlace,
+    repository: RepositoryId,
+    known: &[PathBuf],
+) -> Vec<Leftover> {
     let Ok(children) = fs::read_dir(dir) else { return Vec::new() };
     let prefix = prefix(repository);
     let is_known = |name: &std::ffi::OsStr| known.iter().any(|path| path.file_name() == Some(name));
@@ -103,18 +112,28 @@ pub fn leftovers(dir: &Path, repository: RepositoryId, known: &[PathBuf]) -> Vec
             continue;
         }
         let folder = child.path();
-        let fate = match fs::remove_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                let segments = numbers(&folder).unwrap_or_default();
-                if segments.is_empty() {
-                    // Whatever that is, it is none of ours.
-                    continue;
-                }
-                Fate::Stays { len: segments.iter().map(|(_, len)| len).sum() }
-            }
-            removed => Fate::Removed(removed),
+        let segments = numbers(&folder).unwrap_or_default();
+        let fate = if !segments.is_empty() {
+            Fate::Stays { len: segments.iter().map(|(_, len)| len).sum() }
+        } else if is_bare(&folder) && is_of(&folder, &place.location()) {
+            Fate::Removed(remove(&folder))
+        } else {
+            // Another copy may be about to fill it; or it is none of ours, whatever it is.
+            continue;
         };
         left.push(Leftover { folder, fate });
     }
     left
+}
+
+/// Whether nothing but the name of its owner is in a folder.
+fn is_bare(folder: &Path) -> bool {
+    let mut children = fs::read_dir(folder).into_iter().flatten();
+    children.all(|child| child.is_ok_and(|child| child.file_name() == owner::NAME))
+}
+
+/// Whether a spool is surely this repository's, with nobody at work on it.
+fn is_of(folder: &Path, repository: &Path) -> bool {
+    let whose = Held::take(folder).map(|mut held| held.whose(repository));
+    matches!(whose, Ok(Ok(Whose::Ours)))
 }

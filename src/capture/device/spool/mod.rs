@@ -2,12 +2,14 @@
 //!
 //! Invariant: nothing in it can be read without the key, which stands in the sealed draft alone and dies with it. What
 //! [`Spool::sync`] has returned for is durable, and a draft names nothing else. A segment has one writer: whoever goes on after a
-//! crash begins another one, so that nothing is sealed twice under one number. Its journal is the draft's: that says where each
+//! crash begins another one, so that nothing is sealed twice under one number. Nothing of it is cut or removed but by the copy of the
+//! repository that it belongs to, with nobody else at work on it. Its journal is the draft's: that says where each
 //! file lies. Layout: docs/format.md §15.
 
 mod durable;
 mod folder;
 mod key;
+mod owner;
 mod place;
 mod read;
 pub mod segment;
@@ -29,6 +31,7 @@ use russet_store::ids::RepositoryId;
 use serde::{Deserialize, Serialize};
 
 use self::folder::{numbers, segment_path};
+use self::owner::{Held, Whose};
 use self::segment::{FRAME_LEN, Writer, frame_at, frame_count};
 
 /// Bytes of files in a segment, unless told otherwise.
@@ -71,6 +74,18 @@ pub enum SpoolError {
         /// How many.
         lost_count: u64,
     },
+    /// Somebody is at work on it.
+    #[error("another process is at work on the spool {}", path.display())]
+    Busy {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// It is not surely this repository's.
+    #[error("the spool {} was made by another copy of this repository, or by this one where it lay before", path.display())]
+    Anothers {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// More than can be counted.
     #[error("the spool is full")]
     Full,
@@ -88,6 +103,12 @@ impl SpoolError {
     pub fn is_full(&self) -> bool {
         let of_drive = |source: &io::Error| source.kind() == io::ErrorKind::StorageFull;
         matches!(self, Self::Io { source, .. } if of_drive(source))
+    }
+
+    /// Whether what waits may be whole all the same: it tells of a drive that is away or does not read now, or of who else has it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Busy { .. } | Self::Anothers { .. })
     }
 
     /// Whether what it tells of is not there.
@@ -121,6 +142,7 @@ pub enum AppendError {
 /// A spool that files are put into.
 pub struct Spool {
     record: SpoolRecord,
+    _held: Held,
     ambient: Arc<dyn Ambient>,
     durable: Arc<dyn Durable>,
     writer: Option<Writer>,
@@ -147,33 +169,55 @@ impl Spool {
         let folder = dir.join(folder::name(repository, &id));
         fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
         folder::create(&folder).map_err(|source| failed(&folder, source))?;
+        let mut held = Held::take(&folder)?;
+        held.name(&folder, &place.location(), place.durable.as_ref())?;
         place.durable.folder(dir).map_err(|source| failed(dir, source))?;
         let frames = (place.segment_len.min(SEGMENT_LEN) / FRAME).max(1);
         let key = SpoolKey::new(draw(ambient.as_ref())?);
         let beside = place.owner();
         let record = SpoolRecord { folder, beside, key, segment_len: frames * FRAME, end: 0 };
-        Ok(Self::at(record, place, ambient, 0))
+        Ok(Self::at(record, held, place, ambient, 0))
     }
 
     /// Goes on with the spool of a draft, after its last checkpoint. Gives how many bytes a crash had left behind that.
     ///
     /// # Errors
-    /// The folder cannot be read or written to.
+    /// The folder cannot be read or written to, or another copy of the repository has it.
     pub fn resume(
         record: SpoolRecord,
         place: &SpoolPlace,
         ambient: Arc<dyn Ambient>,
     ) -> Result<(Self, u64), SpoolError> {
         record.check()?;
+        let (mut held, whose) = place.claim(&record, &record.folder)?;
+        if whose != Whose::Ours {
+            // On a drive that can only be read it is gone on with as it is.
+            let _unnamed = held.name(&record.folder, &place.location(), place.durable.as_ref());
+        }
         let cut_len = cut(&record)?;
         let at = record.end.checked_next_multiple_of(record.segment_len);
         let at = at.ok_or(SpoolError::Full)?;
-        Ok((Self::at(record, place, ambient, at), cut_len))
+        Ok((Self::at(record, held, place, ambient, at), cut_len))
     }
 
-    fn at(record: SpoolRecord, place: &SpoolPlace, ambient: Arc<dyn Ambient>, at: u64) -> Self {
+    fn at(
+        record: SpoolRecord,
+        held: Held,
+        place: &SpoolPlace,
+        ambient: Arc<dyn Ambient>,
+        at: u64,
+    ) -> Self {
         let durable = Arc::clone(&place.durable);
-        Self { record, ambient, durable, writer: None, frame: Vec::new(), at, is_dirty: false }
+        Self {
+            record,
+            _held: held,
+            ambient,
+            durable,
+            writer: None,
+            frame: Vec::new(),
+            at,
+            is_dirty: false,
+        }
     }
 
     /// What the draft is to keep: true of everything before the last [`Self::sync`].
@@ -341,10 +385,10 @@ impl SpoolRecord {
         Err(SpoolError::Lost { path: self.folder.clone(), lost_count })
     }
 
-    /// Removes the spool; that it is gone already is fine.
+    /// Removes the spool, where [`Self::seek`] or [`Self::located`] found it; that it is gone already is fine.
     ///
     /// # Errors
-    /// Something of it cannot be removed.
+    /// Something of it cannot be removed, or somebody is at work on it.
     pub fn remove(&self) -> Result<(), SpoolError> {
         folder::remove(&self.folder)
     }

@@ -2,14 +2,17 @@
 //!
 //! Invariant: a spool is known by the name of its folder, which is random, wherever the drive of the repository is mounted today.
 //! Nothing is looked for anywhere but where somebody put one: no other folder is searched. A copy of a repository has drafts that
-//! name the spools of the original: one that was made beside its repository is taken by a folder of that name beside it alone.
+//! name the spools of the original: one that was made beside its repository is taken by a folder of that name beside it alone, and
+//! one that was made elsewhere by the repository that its `owner` names.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Drive, Durable, SEGMENT_LEN, SpoolError, SpoolRecord};
+use super::owner::{Held, Whose};
+use super::{Drive, Durable, SEGMENT_LEN, SpoolError, SpoolRecord, failed};
 
 /// Where a spool is made, and where one is looked for.
 #[derive(Debug, Clone)]
@@ -50,7 +53,40 @@ impl SpoolPlace {
 
     /// The name of the repository beside which a new one is put; none if it is put elsewhere.
     pub(super) fn owner(&self) -> Option<String> {
-        is_same(&self.dir, &self.beside).then(|| self.repository.to_string_lossy().into_owned())
+        is_same(&self.dir, &self.beside).then(|| self.name_here().into_owned())
+    }
+
+    /// The repository's own folder.
+    pub(super) fn location(&self) -> PathBuf {
+        self.beside.join(&self.repository)
+    }
+
+    /// Takes the spool of a draft that lies in that folder, if it is not another copy's.
+    ///
+    /// # Errors
+    /// It is, or another process is at work on it.
+    pub(super) fn claim(
+        &self,
+        spool: &SpoolRecord,
+        folder: &Path,
+    ) -> Result<(Held, Whose), SpoolError> {
+        let mut held = Held::take(folder)?;
+        let whose = held.whose(&self.location()).map_err(|source| failed(folder, source))?;
+        let lies_in = folder.parent().unwrap_or(Path::new(""));
+        let is_beside =
+            lies_in == self.beside && spool.beside.as_deref() == Some(&*self.name_here());
+        // A person names the place beside a repository that is not there any more: it has another name now, or lies elsewhere.
+        let is_left = |name: &String| !lies_in.join(name).exists();
+        let was_left =
+            self.is_named && lies_in == self.dir && spool.beside.as_ref().is_some_and(is_left);
+        if whose == Whose::Anothers && !is_beside && !was_left {
+            return Err(SpoolError::Anothers { path: folder.to_path_buf() });
+        }
+        Ok((held, whose))
+    }
+
+    fn name_here(&self) -> std::borrow::Cow<'_, str> {
+        self.repository.to_string_lossy()
     }
 
     /// Whether a person named another folder than the one in which this spool lies.
@@ -70,7 +106,7 @@ impl SpoolPlace {
     /// with its own. What was made beside a repository of another name, or at another place, is another's.
     fn candidates(&self, spool: &SpoolRecord) -> Vec<PathBuf> {
         let name = spool.folder.file_name().unwrap_or(OsStr::new(""));
-        let here = self.repository.to_string_lossy();
+        let here = self.name_here();
         let is_own = spool.beside.as_ref().is_none_or(|owner| *owner == here);
         let beside = is_own.then(|| self.beside.join(name));
         let elsewhere = spool.beside.is_none().then(|| spool.folder.clone());
@@ -90,58 +126,89 @@ fn is_same(one: &Path, other: &Path) -> bool {
     one == other || whole(one) == whole(other)
 }
 
+/// Whether a folder is there, as far as anybody can tell.
+fn may_be(folder: &Path) -> bool {
+    !matches!(fs::metadata(folder), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
 impl SpoolRecord {
     /// Finds the folder, wherever it is now: the first place where all of `files` are counts, and without one the first that is
-    /// there at all; if there is none the record stays as it is.
+    /// there at all; if there is none the record stays as it is. What a person named is the place of this repository from then on.
     ///
     /// # Errors
-    /// Some of the files are nowhere.
+    /// Some of the files are nowhere, or only in a spool that is not surely this repository's.
     pub fn seek<I: Iterator<Item = (u64, u64)>>(
         &mut self,
         place: &SpoolPlace,
         files: impl Fn() -> I,
     ) -> Result<(), SpoolError> {
-        let mut lacking: Option<(PathBuf, SpoolError)> = None;
-        for folder in place.candidates(self) {
-            let there = Self { folder, ..self.clone() };
+        let (mut lacking, mut withheld) = (None, None);
+        for folder in place.candidates(self).into_iter().filter(|folder| may_be(folder)) {
+            let mut there = Self { folder, ..self.clone() };
+            let claimed = match place.claim(self, &there.folder) {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    withheld.get_or_insert(error);
+                    continue;
+                }
+            };
             match there.holds(files()) {
-                Ok(()) if there.end > 0 || there.folder.exists() => {
+                Ok(()) => {
+                    there.settle(place, claimed)?;
                     *self = there;
                     return Ok(());
                 }
-                Ok(()) => {}
                 Err(error) if error.is_absent() => {}
                 Err(error) => {
                     lacking.get_or_insert((there.folder, error));
                 }
             }
         }
-        match lacking {
+        // There is nothing yet that could be missing.
+        let is_empty = self.end == 0 && files().all(|(_, len)| len == 0);
+        match (lacking, withheld) {
+            (None, _) if is_empty => Ok(()),
+            (_, Some(error)) => Err(error),
             // The place that it was last in may be a drive that is away.
-            Some((folder, _))
+            (Some((folder, _)), None)
                 if self.beside.is_none() && !self.folder.is_dir() && folder != self.folder =>
             {
                 Err(self.absent())
             }
-            Some((folder, error)) => {
+            (Some((folder, error)), None) => {
                 self.folder = folder;
                 Err(error)
             }
-            // There is nothing yet that could be missing.
-            None if self.end == 0 && files().all(|(_, len)| len == 0) => Ok(()),
-            None => Err(self.absent()),
+            (None, None) => Err(self.absent()),
         }
     }
 
-    fn absent(&self) -> SpoolError {
-        let path = self.folder.clone();
-        SpoolError::Io { path, source: std::io::ErrorKind::NotFound.into() }
+    /// Lets it belong to the place that a person named, if it was found there.
+    fn settle(
+        &mut self,
+        place: &SpoolPlace,
+        (mut held, whose): (Held, Whose),
+    ) -> Result<(), SpoolError> {
+        if !place.is_named || self.folder.parent() != Some(&place.dir) {
+            return Ok(());
+        }
+        if whose == Whose::Anothers {
+            held.name(&self.folder, &place.location(), place.durable.as_ref())?;
+        }
+        self.beside = place.owner();
+        Ok(())
     }
 
-    /// The same, where its folder is now; none if it is not there, or another copy's.
+    fn absent(&self) -> SpoolError {
+        let source = io::Error::new(io::ErrorKind::NotFound, "there is no such folder");
+        SpoolError::Io { path: self.folder.clone(), source }
+    }
+
+    /// The same, where its folder is now; none if it is not there, or not surely this repository's.
     #[must_use]
     pub fn located(&self, place: &SpoolPlace) -> Option<Self> {
-        let mut there = place.candidates(self).into_iter().filter(|folder| folder.is_dir());
+        let is_ours = |folder: &PathBuf| folder.is_dir() && place.claim(self, folder).is_ok();
+        let mut there = place.candidates(self).into_iter().filter(is_ours);
         there.next().map(|folder| Self { folder, ..self.clone() })
     }
 }

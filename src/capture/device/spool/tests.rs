@@ -7,6 +7,7 @@ use std::io::Read;
 use proptest::prelude::*;
 use russet_store::ambient::System;
 
+use super::owner::{Held, Whose};
 use super::segment::SEALED_LEN;
 use super::*;
 
@@ -123,6 +124,7 @@ proptest! {
         put(&mut spool, &content(1, 100_000));
         spool.sync().unwrap();
         let hostile = SpoolRecord { end, segment_len, ..spool.record().clone() };
+        drop(spool);
         let _ = hostile.holds([(at, len), (at % 200_000, len)].into_iter());
         let file = Spooled { at, len: len + 1, hash: [0; 32] };
         prop_assert!(of_record(&hostile, &file).is_err());
@@ -156,8 +158,9 @@ fn whoever_goes_on_begins_another_segment() {
     let mut writing = spool(dir.path());
     put(&mut writing, &content(1, 10));
     writing.sync().unwrap();
-    let before = fs::read(segment(writing.record(), 0)).unwrap();
     let record = writing.record().clone();
+    drop(writing);
+    let before = fs::read(segment(&record, 0)).unwrap();
     let (mut again, cut_len) = Spool::resume(record, &nowhere(), Arc::new(System)).unwrap();
     let file = put(&mut again, &content(2, 10));
     again.sync().unwrap();
@@ -233,9 +236,11 @@ fn what_was_released_is_gone_and_the_rest_is_there() {
     let left = numbers(&spool.record().folder).unwrap();
     assert_eq!(left.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(get(&mut spool, &files[3]).unwrap(), content(3, 100_000));
-    spool.record().remove().unwrap();
-    assert!(!spool.record().folder.exists());
-    spool.record().remove().unwrap();
+    let record = spool.record().clone();
+    drop(spool);
+    record.remove().unwrap();
+    assert!(!record.folder.exists());
+    record.remove().unwrap();
 }
 
 #[test]
@@ -263,7 +268,17 @@ fn of_spools_that_no_draft_names_empty_ones_go_and_others_are_told() {
     let place = beside_r(dir.path());
     let other = RepositoryId::decode([1; 16]);
     let others = Spool::create(&place, other, Arc::new(System)).unwrap().record().folder.clone();
-    let left = leftovers(dir.path(), repository(), std::slice::from_ref(&known));
+    // Nobody else's, empty or not: its draft may be about to name it.
+    let copy = SpoolPlace::beside(Path::new("/elsewhere/r"));
+    let of_copy =
+        |left: Vec<Leftover>| left.into_iter().map(|left| left.folder).collect::<Vec<_>>();
+    let known = std::slice::from_ref(&known);
+    let of_copy = of_copy(leftovers(dir.path(), &copy, repository(), known));
+    assert_eq!(of_copy, std::slice::from_ref(&waits));
+    let running = spool(dir.path());
+    let left = leftovers(dir.path(), &nowhere(), repository(), known);
+    let known = &known[0];
+    assert!(running.record().folder.exists());
     let mut left: Vec<(PathBuf, String)> =
         left.into_iter().map(|left| (left.folder, format!("{:?}", left.fate))).collect();
     left.sort();
@@ -283,9 +298,11 @@ fn a_record_keeps_the_key() {
     assert_eq!(serde_json::from_slice::<SpoolRecord>(&json).unwrap(), record);
 }
 
-/// A spool with one file in `dir`, durable; the file, and what is in it.
-fn filled(dir: &Path) -> (SpoolRecord, Spooled, Vec<u8>) {
-    let mut writing = spool(dir);
+/// A spool with one file in `dir`, durable, where a person named that; the file, and what is in it.
+fn filled_by(place: &SpoolPlace, dir: &Path) -> (SpoolRecord, Spooled, Vec<u8>) {
+    let mut place = SpoolPlace { segment_len: SMALL, ..place.clone() };
+    place.put_in(dir.to_path_buf());
+    let mut writing = Spool::create(&place, repository(), Arc::new(System)).unwrap();
     let bytes = content(1, 100_000);
     let file = put(&mut writing, &bytes);
     writing.sync().unwrap();
@@ -299,7 +316,7 @@ fn a_spool_is_found_where_its_drive_is_today_and_where_a_person_says() {
     let mut place = beside_r(beside.path());
     place.put_in(named.path().to_path_buf());
     for now in &dirs {
-        let (mut record, file, bytes) = filled(then.path());
+        let (mut record, file, bytes) = filled_by(&place, then.path());
         let folder = now.path().join(record.folder.file_name().unwrap());
         fs::rename(&record.folder, &folder).unwrap();
         record.seek(&place, || [place_of(&file)].into_iter()).unwrap();
@@ -312,7 +329,7 @@ fn a_spool_is_found_where_its_drive_is_today_and_where_a_person_says() {
 fn of_two_spools_of_one_name_the_one_that_holds_all_counts() {
     let (then, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let place = beside_r(beside.path());
-    let (mut record, file, _) = filled(then.path());
+    let (mut record, file, _) = filled_by(&place, then.path());
     let whole = record.folder.clone();
     let part = beside.path().join(whole.file_name().unwrap());
     fs::create_dir(&part).unwrap();
@@ -326,20 +343,113 @@ fn of_two_spools_of_one_name_the_one_that_holds_all_counts() {
     assert_eq!(record.folder, whole);
 }
 
+/// A spool beside the repository `r` in `dir`, with one file.
+fn filled_beside(dir: &Path) -> (SpoolRecord, Spooled, Vec<u8>) {
+    let mut writing = Spool::create(&beside_r(dir), repository(), Arc::new(System)).unwrap();
+    let bytes = content(1, 100_000);
+    let file = put(&mut writing, &bytes);
+    writing.sync().unwrap();
+    (writing.record().clone(), file, bytes)
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for child in fs::read_dir(from).unwrap().map(|child| child.unwrap()) {
+        fs::copy(child.path(), to.join(child.file_name())).unwrap();
+    }
+}
+
 #[test]
 fn a_copy_of_a_repository_goes_on_with_the_copy_of_its_spool() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (mut record, file, bytes) = filled(first.path());
+    let (mut record, file, bytes) = filled_beside(first.path());
     let copy = second.path().join(record.folder.file_name().unwrap());
-    fs::create_dir(&copy).unwrap();
-    for number in 0..2 {
-        let name = segment_path(&copy, number);
-        fs::copy(segment_path(&record.folder, number), name).ok();
-    }
+    copy_folder(&record.folder, &copy);
     let place = beside_r(second.path());
     record.seek(&place, || [place_of(&file)].into_iter()).unwrap();
     assert_eq!(record.folder, copy);
     assert_eq!(of_record(&record, &file).unwrap(), bytes);
+    // From then on it says so itself.
+    Spool::resume(record.clone(), &place, Arc::new(System)).unwrap();
+    let whose = Held::take(&copy).unwrap().whose(&second.path().join("r")).unwrap();
+    assert_eq!(whose, Whose::Ours);
+}
+
+#[test]
+fn a_copy_of_a_repository_has_no_claim_on_a_spool_that_a_person_put_elsewhere() {
+    let dirs = ["shared", "first", "second"].map(|_| tempfile::tempdir().unwrap());
+    let [shared, first, second] = &dirs;
+    let (record, file, bytes) = filled_by(&beside_r(first.path()), shared.path());
+    let mut copy = beside_r(second.path());
+    let refused = |copy: &SpoolPlace| {
+        assert_eq!(record.located(copy), None);
+        let sought = record.clone().seek(copy, || [place_of(&file)].into_iter());
+        assert!(matches!(sought, Err(SpoolError::Anothers { .. })), "{sought:?}");
+        let resumed = Spool::resume(record.clone(), copy, Arc::new(System)).map(drop);
+        assert!(matches!(resumed, Err(SpoolError::Anothers { .. })), "{resumed:?}");
+    };
+    refused(&copy);
+    // It names that folder in each of its runs: that says nothing of whose it is.
+    copy.put_in(shared.path().to_path_buf());
+    refused(&copy);
+    // What the original has finished of it is not lost to the copy.
+    let end = record.end;
+    fs::remove_file(segment(&record, 0)).unwrap();
+    refused(&copy);
+    assert_eq!(record.end, end);
+    // A person says that it is the same one, elsewhere.
+    let (mut record, ..) = filled_by(&beside_r(first.path()), shared.path());
+    fs::remove_file(record.folder.join(owner::NAME)).unwrap();
+    record.seek(&copy, || [place_of(&file)].into_iter()).unwrap();
+    Spool::resume(record.clone(), &copy, Arc::new(System)).unwrap();
+    assert_eq!(of_record(&record, &file).unwrap(), bytes);
+    let sought = record.seek(&beside_r(first.path()), || [place_of(&file)].into_iter());
+    assert!(matches!(sought, Err(SpoolError::Anothers { .. })), "{sought:?}");
+}
+
+#[test]
+fn nobody_touches_a_spool_at_which_somebody_is_at_work() {
+    let (dir, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Two drives with copies of a repository, one after the other at the same place.
+    let mut place = beside_r(dir.path());
+    place.put_in(shared.path().to_path_buf());
+    let mut running = Spool::create(&place, repository(), Arc::new(System)).unwrap();
+    let file = put(&mut running, &content(1, 100_000));
+    running.sync().unwrap();
+    let record = running.record().clone();
+    put(&mut running, &content(2, 400_000));
+    let is_busy = |error: SpoolError| matches!(error, SpoolError::Busy { .. });
+    let before = numbers(&record.folder).unwrap();
+    let sought = record.clone().seek(&place, || [place_of(&file)].into_iter());
+    assert!(sought.is_err_and(is_busy));
+    let resumed = Spool::resume(record.clone(), &place, Arc::new(System)).map(drop);
+    assert!(resumed.is_err_and(is_busy));
+    assert!(record.remove().is_err_and(is_busy));
+    assert_eq!(record.located(&place), None);
+    assert_eq!(numbers(&record.folder).unwrap(), before);
+    drop(running);
+    let (_, cut_len) = Spool::resume(record, &place, Arc::new(System)).unwrap();
+    assert!(cut_len > 0);
+}
+
+#[test]
+fn an_owner_that_is_torn_or_anything_else_is_not_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = spool(dir.path()).record().clone();
+    let path = record.folder.join(owner::NAME);
+    let ours = fs::read(&path).unwrap();
+    assert_eq!(ours.len(), 65);
+    let whose = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        Held::take(&record.folder).unwrap().whose(&nowhere().location()).unwrap()
+    };
+    assert_eq!(whose(&ours), Whose::Ours);
+    let longer = [&ours[..], b"x"].concat();
+    let mut other = ours.clone();
+    other[7] ^= 1;
+    for bytes in [&[][..], &ours[..64], &longer, &other, &[7; 100_000]] {
+        assert_eq!(whose(bytes), Whose::Anothers);
+    }
 }
 
 #[test]
@@ -355,18 +465,52 @@ fn a_copy_of_a_repository_has_no_claim_on_the_spool_beside_the_original() {
         let sought = record.clone().seek(copy, || [place_of(&file)].into_iter());
         assert!(sought.unwrap_err().is_absent());
     }
-    // A person may say that it is the same one, under another name.
-    let mut named = renamed;
+    drop(own);
+    // A person may say that it is the same one, under another name; but not while the first is there.
+    let (mut named, mut record) = (renamed.clone(), record);
     named.put_in(dir.path().to_path_buf());
-    record.clone().seek(&named, || [place_of(&file)].into_iter()).unwrap();
-    record.clone().seek(&beside_r(dir.path()), || [place_of(&file)].into_iter()).unwrap();
+    fs::create_dir(dir.path().join("r")).unwrap();
+    let sought = record.clone().seek(&named, || [place_of(&file)].into_iter());
+    assert!(matches!(sought, Err(SpoolError::Anothers { .. })), "{sought:?}");
+    fs::remove_dir(dir.path().join("r")).unwrap();
+    record.seek(&named, || [place_of(&file)].into_iter()).unwrap();
+    // And says so once.
+    assert_eq!(record.beside.as_deref(), Some("r.copy"));
+    record.clone().seek(&renamed, || [place_of(&file)].into_iter()).unwrap();
+    assert_eq!(record.located(&beside_r(dir.path())), None);
+}
+
+#[test]
+fn a_spool_that_a_person_found_once_is_found_by_itself_then() {
+    let (dir, moved) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut record, file, _) = filled_beside(dir.path());
+    let now = beside_r(moved.path());
+    let mut named = now.clone();
+    named.put_in(dir.path().to_path_buf());
+    let lacks = record.seek(&now, || [place_of(&file)].into_iter()).unwrap_err();
+    assert!(lacks.is_absent());
+    record.seek(&named, || [place_of(&file)].into_iter()).unwrap();
+    assert_eq!(record.beside, None);
+    record.seek(&now, || [place_of(&file)].into_iter()).unwrap();
+    Spool::resume(record, &now, Arc::new(System)).unwrap();
+}
+
+#[test]
+fn a_spool_that_is_away_is_told_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut record, file, _) = filled_beside(dir.path());
+    fs::remove_dir_all(&record.folder).unwrap();
+    let absent = record.seek(&beside_r(dir.path()), || [place_of(&file)].into_iter()).unwrap_err();
+    assert!(absent.is_absent());
+    let why = std::error::Error::source(&absent).unwrap().to_string();
+    assert_eq!(why, "there is no such folder");
 }
 
 #[test]
 fn a_spool_in_which_nothing_is_durable_is_missed_by_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let mut record = spool(dir.path()).record().clone();
-    fs::remove_dir(&record.folder).unwrap();
+    fs::remove_dir_all(&record.folder).unwrap();
     let place = beside_r(dir.path());
     record.seek(&place, || [(0, 0)].into_iter()).unwrap();
     assert!(record.seek(&place, || [(0, 1)].into_iter()).is_err());

@@ -25,33 +25,68 @@ fn lose_the_list(scene: &Scene) {
     fs::File::options().write(true).open(last).unwrap().set_len(100).unwrap();
 }
 
+/// Changes a bit of the phone's Manifest.db.
+fn spoil_the_list(scene: &Scene) {
+    let last = segments(scene).pop().unwrap();
+    let mut bytes = fs::read(&last).unwrap();
+    let at = bytes.len() - 100;
+    bytes[at] ^= 1;
+    fs::write(&last, bytes).unwrap();
+}
+
 #[test]
-fn without_the_list_of_its_files_a_backup_that_waits_is_none_and_the_phone_sends_again() {
+fn without_the_list_of_its_files_a_backup_that_waits_is_kept_until_a_person_gives_it_up() {
     let (scene, phone) = waiting(None);
     lose_the_list(&scene);
-    let ran = scene.backup(&phone, Script::default(), &[]).code(3);
-    assert!(ran.stdout.contains("what waited is given up"), "{}", ran.stdout);
-    assert_all_opened(&ran.summary());
+    let before = segments(&scene);
+    let asked = phone.noted("plan");
+    for _ in 0..2 {
+        let ran = scene.backup(&phone, Script::default(), &[]).code(3);
+        for what in ["all that waits is kept", "--restart"] {
+            assert!(ran.stdout.contains(what), "{}", ran.stdout);
+        }
+        assert_eq!((segments(&scene), scene.draft_count()), (before.clone(), 1));
+        assert_eq!(phone.noted("plan"), asked);
+    }
+    let summary = scene.backup(&phone, Script::default(), &["--restart"]).code(0).summary();
+    assert_all_opened(&summary);
     assert_eq!(scene.repository.snapshots().len(), 1);
-    scene.assert_restores(id(&ran.summary()), &phone.truth().encrypted());
+    scene.assert_restores(id(&summary), &phone.truth().encrypted());
     assert_nothing_left(&scene);
     phone.assert_no_violation();
 }
 
 #[test]
-fn without_the_list_of_its_files_no_command_makes_a_snapshot() {
+fn a_backup_that_waits_is_made_once_its_list_is_put_back() {
     let lost_segment = |scene: &Scene| fs::remove_file(segments(scene).pop().unwrap()).unwrap();
-    let lose: [fn(&Scene); 2] = [lose_the_list, lost_segment];
+    let lose: [fn(&Scene); 3] = [lose_the_list, spoil_the_list, lost_segment];
     for lose in lose {
-        for opening in [&["reopen"][..], &["reopen", "--store-encrypted"], &["backup"]] {
-            let (scene, _phone) = waiting(None);
-            lose(&scene);
-            let ran = scene.run(NO_PHONE, opening);
-            ran.says(&["what waited is given up", "asks the iPhone for everything"]);
+        let (scene, phone) = waiting(None);
+        let good: Vec<_> =
+            segments(&scene).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
+        lose(&scene);
+        for opening in [&["reopen"][..], &["backup"]] {
+            let ran = scene.run(NO_PHONE, opening).code(3);
+            ran.says(&["all that waits is kept", "drive of the spool sound?", "--restart"]);
             assert!(scene.repository.snapshots().is_empty());
-            assert_nothing_left(&scene);
+            assert_eq!((spools(&scene).len(), scene.draft_count()), (1, 1));
         }
+        good.into_iter().for_each(|(bytes, path)| fs::write(path, bytes).unwrap());
+        let summary = scene.run(NO_PHONE, &["backup", "--json"]).code(0).summary();
+        assert_all_opened(&summary);
+        scene.assert_restores(id(&summary), &phone.truth().encrypted());
+        assert_nothing_left(&scene);
     }
+}
+
+#[test]
+fn a_backup_whose_list_is_lost_is_not_stored_as_it_is_either() {
+    let (scene, _phone) = waiting(None);
+    spoil_the_list(&scene);
+    let ran = scene.run(NO_PHONE, &["reopen", "--store-encrypted"]).code(3);
+    ran.says(&["all that waits is kept"]);
+    assert!(scene.repository.snapshots().is_empty());
+    assert_eq!((spools(&scene).len(), scene.draft_count()), (1, 1));
 }
 
 #[test]
@@ -65,7 +100,8 @@ fn a_week_whose_list_is_lost_leaves_the_week_before_it() {
     let wrong = ["--phone-password-file", &wrong, SEGMENT_LEN];
     scene.backup(&phone, Script::default(), &wrong).code(22);
     lose_the_list(&scene);
-    let summary = scene.backup(&phone, Script::default(), &[]).code(3).summary();
+    scene.backup(&phone, Script::default(), &[]).code(3);
+    let summary = scene.backup(&phone, Script::default(), &["--restart"]).code(0).summary();
     assert_all_opened(&summary);
     assert_eq!(scene.repository.snapshots().len(), 2);
     scene.assert_restores("latest~1", &first.encrypted());

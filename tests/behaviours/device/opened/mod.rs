@@ -44,6 +44,7 @@ fn segments(scene: &Scene) -> Vec<PathBuf> {
     let Some(spool) = spools(scene).pop() else { return Vec::new() };
     let Ok(children) = fs::read_dir(spool) else { return Vec::new() };
     let mut found: Vec<PathBuf> = children.flatten().map(|child| child.path()).collect();
+    found.retain(|path| path.file_name().unwrap() != "owner");
     found.sort();
     found
 }

@@ -307,3 +307,125 @@ fn a_copy_of_the_repository_leaves_the_spool_of_the_other_alone() {
     scene.assert_restores(id(&summary), &phone.truth().encrypted());
     assert_eq!(one(), 0);
 }
+
+/// Copies of one repository with one draft, whose spool a person put into a folder that both name.
+fn shared(script: Script, exit: i32, password: &str) -> (Scene, TestPhone, Scene, PathBuf) {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let shared = scene.repository.folder("shared");
+    let password = password_file(&scene, password);
+    let args = [
+        "--spool",
+        text(&shared),
+        SEGMENT_LEN,
+        "--no-remember",
+        "--phone-password-file",
+        &password,
+    ];
+    scene.backup(&phone, script, &args).code(exit);
+    let copy = scene.copy();
+    (scene, phone, copy, shared)
+}
+
+/// Every byte in a folder, by path.
+fn bytes_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = russet_testkit::damage::all_files(folder).unwrap();
+    files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_copy_that_has_the_same_draft_touches_nothing_of_what_waits_in_a_shared_folder() {
+    let cut = Script { cut_after_len: Some(5_000_000), ..Script::default() };
+    for (script, exit, password) in
+        [(Script::default(), 22, "wrong"), (cut, 17, super::super::PHONE_PASSWORD)]
+    {
+        let (scene, phone, copy, shared) = shared(script, exit, password);
+        let named = ["--spool", text(&shared)];
+        let before = bytes_in(&shared);
+        for args in [&named[..], &[]] {
+            let other = phone.copy();
+            let ran = copy.backup(&other, Script::default(), args).code(1);
+            let words = ran.stdout.clone() + &ran.stderr;
+            for what in ["another copy of this repository", "`owner`", "--restart"] {
+                assert!(words.contains(what), "{what}: {words}");
+            }
+            assert_eq!(other.noted("plan"), phone.noted("plan"));
+            copy.run(NO_PHONE, &["reopen"]);
+            assert!(bytes_in(&shared) == before);
+            assert_eq!(copy.draft_count(), 1);
+        }
+        // A person gives it up for the copy alone.
+        let other = phone.copy();
+        let args = [&["--restart"], &named[..]].concat();
+        assert_all_opened(&copy.backup(&other, Script::default(), &args).code(0).summary());
+        assert!(bytes_in(&shared) == before);
+        assert_eq!(copy.draft_count(), 0);
+        let summary = scene.backup_well(&phone);
+        assert_all_opened(&summary);
+        scene.assert_restores("latest", &phone.truth().encrypted());
+        assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+        assert_nothing_left(&scene);
+    }
+}
+
+#[test]
+fn drafts_that_a_copy_drops_leave_what_waits_in_a_shared_folder() {
+    let (scene, phone, copy, shared) = shared(Script::default(), 22, "wrong");
+    let before = bytes_in(&shared);
+    copy.run(NO_PHONE, &["--yes", "prune", "--drop-drafts"]).code(0);
+    assert_eq!(copy.draft_count(), 0);
+    assert!(bytes_in(&shared) == before);
+    assert_all_opened(&scene.run(NO_PHONE, &["backup", "--json"]).code(0).summary());
+    scene.assert_restores("latest", &phone.truth().encrypted());
+}
+
+#[test]
+fn a_repository_that_was_moved_takes_what_waits_elsewhere_once_a_person_says_so() {
+    let (scene, phone, _, shared) = shared(Script::default(), 22, "wrong");
+    let there = move_drive(&scene, "elsewhere");
+    let backup = || run_there(&scene, &there, NO_PHONE, &["backup", "--json"]);
+    backup().code(1);
+    let owner = fs::read_dir(&shared).unwrap().next().unwrap().unwrap().path().join("owner");
+    fs::remove_file(owner).unwrap();
+    assert_all_opened(&backup().code(0).summary());
+    assert_only_repository(&scene, &there);
+    scene.assert_restores("latest", &phone.truth().encrypted());
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+}
+
+#[test]
+fn a_repository_that_was_renamed_is_told_once_where_its_spool_lies() {
+    let (scene, phone) = cut_off();
+    let there = scene.repository.beside("renamed");
+    fs::rename(scene.repository.path(), &there).unwrap();
+    let backup = |script: Script, args: &[&str]| {
+        let args = [&["backup", "--json"], args].concat();
+        let mut command = scene.command(&phone.serve(script), &args);
+        command.env("RUSSET_REPOSITORY", &there);
+        run(command)
+    };
+    backup(Script::default(), &[]).code(13).says(&["there is no such folder"]);
+    let cut = Script { cut_after_len: Some(2_000_000), ..Script::default() };
+    backup(cut, &["--spool", text(&scene.repository.beside(""))]).code(17);
+    let summary = backup(Script::default(), &[]).code(0).summary();
+    assert_eq!(summary["resumed"], true);
+    assert_all_opened(&summary);
+    fs::rename(&there, scene.repository.path()).unwrap();
+    scene.assert_restores("latest", &phone.truth().encrypted());
+    assert_nothing_left(&scene);
+}
+
+#[test]
+fn a_change_of_the_password_finds_what_was_interrupted_where_a_person_says() {
+    let (scene, phone) = cut_off();
+    let spool = spools(&scene).pop().unwrap();
+    let dir = scene.repository.folder("elsewhere");
+    fs::rename(&spool, dir.join(spool.file_name().unwrap())).unwrap();
+    let old = password_file(&scene, super::super::PHONE_PASSWORD);
+    let new = password_file(&scene, "new");
+    let args =
+        ["phone-password", "change", "--old-password-file", &old, "--new-password-file", &new];
+    let address = phone.serve(Script::default());
+    scene.run(&address, &args).code(13).says(&["--spool DIR"]);
+    scene.run(&address, &[&args[..], &["--spool", text(&dir)]].concat()).code(0);
+    assert_eq!(phone.state().password.as_deref(), Some("new"));
+}
