@@ -30,10 +30,10 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     let options = ImportOptions {
         force: args.force,
         allow_incomplete: args.allow_incomplete,
-        tags: args.tag,
-        note: args.note,
-        pin: args.pin,
-        no_remember: args.no_remember,
+        tags: args.labels.tag,
+        note: args.labels.note,
+        pin: args.labels.pin,
+        no_remember: args.passwords.no_remember,
         dry_run: args.dry_run,
     };
     let zone = TimeZone::system();
@@ -52,7 +52,9 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     };
     // A dry run looks at no file, and tries no password.
     let mut passwords = match (&opened, args.dry_run) {
-        (Some(opened), false) => phone_passwords(&args.phone_password_file, opened, &folders)?,
+        (Some(opened), false) => {
+            phone_passwords(&args.passwords.phone_password_file, opened, &folders)?
+        }
         _ => Passwords::default(),
     };
     let (sources, locked) = unlock(folders, &mut passwords);

@@ -116,7 +116,7 @@ pub(super) fn interrupted_line(backup: &Interrupted) -> String {
 /// Why a snapshot was not opened; of a password that was given, that it is another day's.
 fn not_opened(old: &Snapshot, args: &Reopen, error: ReopenError) -> Failure {
     let is_wrong = matches!(&error, ReopenError::Tree(TreeError::Locked(Locked::WrongPassword)));
-    let files = secret::phone_password_files(&args.opening.phone_password_file);
+    let files = secret::phone_password_files(&args.opening.passwords.phone_password_file);
     let failure = Failure::from(error);
     if !is_wrong || files.is_empty() {
         return failure;
@@ -131,7 +131,7 @@ fn not_opened(old: &Snapshot, args: &Reopen, error: ReopenError) -> Failure {
 
 /// Tells of passwords that were given and did nothing.
 fn tell_in_vain(context: &Context, args: &Reopen, keys: &PhoneKeys<'_>) {
-    let files = secret::phone_password_files(&args.opening.phone_password_file);
+    let files = secret::phone_password_files(&args.opening.passwords.phone_password_file);
     for file in keys.given_in_vain().into_iter().filter_map(|at| files.get(at)) {
         context.progress.remark(&format!(
             "the iPhone backup password in {} opened nothing; another one did",
