@@ -9,6 +9,7 @@ pub mod device;
 mod digests;
 mod file_keys;
 pub mod folder;
+pub mod kept;
 mod manifest_at;
 mod opener;
 pub mod stored;

@@ -41,7 +41,7 @@ pub(super) struct Global {
     /// Only errors on stderr
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
-    /// Paths inside the phone and causes of errors on stderr
+    /// All problems on stderr, not only the first twenty
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
     /// No progress on stderr
@@ -98,7 +98,7 @@ pub(super) enum Command {
     /// The iPhone backup password: Apple's encryption of backups
     #[command(subcommand)]
     PhonePassword(PhonePassword),
-    /// Check that the archive is sound and its snapshots would come back
+    /// Check that the repository is sound and its snapshots would come back
     #[command(alias = "check")]
     Verify(Verify),
     /// Forget snapshots; `prune` then gives back their space
@@ -149,7 +149,7 @@ pub(super) struct Backup {
     /// repository is stored again
     #[arg(long)]
     pub(super) full: bool,
-    /// Begin anew instead of going on with an interrupted backup
+    /// Begin anew: what came for a backup that was interrupted, or that waits for its password, is given up
     #[arg(long)]
     pub(super) restart: bool,
     #[command(flatten)]
@@ -157,31 +157,45 @@ pub(super) struct Backup {
     /// How long to wait for the iPhone to be connected, as 30s, 10m or 1h
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = super::format::parse_time)]
     pub(super) wait_for_device: std::time::Duration,
-    /// Word to put on each new snapshot
-    #[arg(long)]
-    pub(super) tag: Vec<String>,
-    /// Sentence to put on each new snapshot
-    #[arg(long)]
-    pub(super) note: Option<String>,
-    /// Keep each new snapshot from being forgotten
-    #[arg(long)]
-    pub(super) pin: bool,
+    #[command(flatten)]
+    pub(super) labels: Labels,
     /// Only tell which iPhones would be backed up
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
 }
 
-/// What opens encrypted backups of iPhones.
+/// What is said of each new snapshot.
 #[derive(Debug, Args)]
-pub(super) struct Opening {
-    /// File that holds the iPhone backup password (its last line end is dropped); several are tried in turn.
-    /// RUSSET_PHONE_PASSWORD_FILE names one too
+pub(super) struct Labels {
+    /// Word to put on each new snapshot; may be given several times
+    #[arg(long, value_name = "TAG")]
+    pub(super) tag: Vec<String>,
+    /// Sentence to put on each new snapshot
+    #[arg(long, value_name = "TEXT")]
+    pub(super) note: Option<String>,
+    /// Keep each new snapshot from being forgotten
+    #[arg(long)]
+    pub(super) pin: bool,
+}
+
+/// The passwords of encrypted backups.
+#[derive(Debug, Args)]
+pub(super) struct PhonePasswords {
+    /// File that holds the iPhone backup password (its last line end is dropped); several, if it changed: of each backup the one
+    /// that opens it counts. RUSSET_PHONE_PASSWORD_FILE names one too
     #[arg(long, value_name = "FILE")]
     pub(super) phone_password_file: Vec<PathBuf>,
     /// Do not keep the iPhone backup password in the repository: it must be known again for the next backup, and on the day of a
     /// restore to an iPhone
     #[arg(long)]
     pub(super) no_remember: bool,
+}
+
+/// What opens encrypted backups of iPhones, and where they wait for it.
+#[derive(Debug, Args)]
+pub(super) struct Opening {
+    #[command(flatten)]
+    pub(super) passwords: PhonePasswords,
     /// Without a password that opens them: store encrypted backups as they are. Whatever changes is stored whole then. From then on
     /// this is done for that iPhone without the option; giving its password once ends it (--phone-password-file)
     #[arg(long)]
@@ -196,7 +210,7 @@ pub(super) struct Opening {
 
 #[derive(Debug, Args)]
 pub(super) struct Reopen {
-    /// Snapshots; none: all that are stored as an iPhone encrypted them
+    /// Snapshots: id, `latest`, `latest~1`, a date, or DEVICE@…; none: all that are stored as an iPhone encrypted them
     #[arg(value_name = "SNAP")]
     pub(super) snapshots: Vec<String>,
     #[command(flatten)]
@@ -224,7 +238,7 @@ pub(super) struct Pair {
     /// Let the iPhone be reached over Wi-Fi from now on
     #[arg(long)]
     pub(super) wifi: bool,
-    /// How long to wait for Trust and the passcode
+    /// How long to wait for Trust and the passcode, as 30s, 5m or 1h
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = super::format::parse_time)]
     pub(super) timeout: std::time::Duration,
 }
@@ -232,6 +246,7 @@ pub(super) struct Pair {
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// Backup folders, or folders that hold some one or two levels below; none: where Finder and iTunes keep them
+    #[arg(value_name = "DIR")]
     pub(super) dirs: Vec<PathBuf>,
     /// Without DIR: take all backups that are found
     #[arg(long)]
@@ -243,22 +258,10 @@ pub(super) struct Import {
     /// Take unfinished backups too; they never stand for the phone
     #[arg(long)]
     pub(super) allow_incomplete: bool,
-    /// File that holds the password of encrypted backups (its last line end is dropped); several, if it changed: of each
-    /// backup the one that opens it counts. RUSSET_PHONE_PASSWORD_FILE names one too
-    #[arg(long, value_name = "FILE")]
-    pub(super) phone_password_file: Vec<PathBuf>,
-    /// Do not keep that password in the repository: nobody can then bring these snapshots back to an iPhone who does not know it
-    #[arg(long)]
-    pub(super) no_remember: bool,
-    /// Word to put on each new snapshot
-    #[arg(long, value_name = "TAG")]
-    pub(super) tag: Vec<String>,
-    /// Sentence to put on each new snapshot
-    #[arg(long, value_name = "TEXT")]
-    pub(super) note: Option<String>,
-    /// Keep each new snapshot from being forgotten
-    #[arg(long)]
-    pub(super) pin: bool,
+    #[command(flatten)]
+    pub(super) passwords: PhonePasswords,
+    #[command(flatten)]
+    pub(super) labels: Labels,
     /// Only say what would be taken
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
@@ -384,7 +387,7 @@ pub(super) enum PhonePassword {
     Enable {
         /// iPhone by name or UDID (its beginning is enough); none: the only one that is connected
         device: Option<String>,
-        /// File that holds the new iPhone backup password
+        /// File that holds the new iPhone backup password; none: it is asked for on the terminal
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
         /// Do not keep the new iPhone backup password in the repository: it must be known again for the next backup, and on the day
@@ -402,7 +405,7 @@ pub(super) enum PhonePassword {
         /// File that holds the iPhone backup password until now; or RUSSET_PHONE_PASSWORD_FILE; else the one that the repository keeps
         #[arg(long, value_name = "FILE")]
         old_password_file: Option<PathBuf>,
-        /// File that holds the new iPhone backup password
+        /// File that holds the new iPhone backup password; none: it is asked for on the terminal
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
         /// Do not keep the new iPhone backup password in the repository: it must be known again for the next backup, and on the day
@@ -467,8 +470,8 @@ pub(super) struct Verify {
 
 #[derive(Debug, Args)]
 pub(super) struct Forget {
-    /// Snapshots
-    #[arg(required = true)]
+    /// Snapshots: id, `latest`, `latest~1`, a date, or DEVICE@…
+    #[arg(required = true, value_name = "SNAPSHOT")]
     pub(super) snapshots: Vec<String>,
     /// Give back the space at once
     #[arg(long)]
@@ -480,7 +483,7 @@ pub(super) struct Forget {
 
 #[derive(Debug, Args)]
 pub(super) struct Prune {
-    /// How much of the packs may stay unused
+    /// How much of the packs may stay unused, as 5% or 0.05
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = super::format::parse_share)]
     pub(super) max_unused: f64,
     /// First give up backups of phones that are no snapshots yet, interrupted or waiting for a password, and what came for them
@@ -497,7 +500,7 @@ pub(super) enum Key {
     List,
     /// Add a password
     Add {
-        /// File that holds the new password
+        /// File that holds the new password; none: it is asked for on the terminal
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
         /// What to call it
@@ -506,12 +509,12 @@ pub(super) enum Key {
     },
     /// Remove a password or recovery key by the beginning of its id
     Remove {
-        /// Beginning of the id
+        /// Beginning of its id, as `russet key list` shows it
         id: String,
     },
     /// Change the password that opens the repository now
     Passwd {
-        /// File that holds the new password
+        /// File that holds the new password; none: it is asked for on the terminal
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
     },

@@ -12,7 +12,7 @@ use russet_store::repository::Repository;
 
 use super::backup::{interrupted, waiting};
 use super::phones::{Attached, ConnectError, Connection, Muxer, Phone, Values};
-use super::reopen::is_closed;
+use super::reopen::is_openable;
 use crate::observe::{by_count, count, counted, size};
 use crate::snapshot::record;
 
@@ -384,7 +384,7 @@ pub struct Holdings {
     pub waiting_count: u64,
     /// Backups of which their iPhones have not sent everything.
     pub interrupted_count: u64,
-    /// Snapshots that are kept as an iPhone encrypted them.
+    /// Snapshots that are kept as an iPhone encrypted them, and that its password may open.
     pub closed_count: u64,
 }
 
@@ -396,7 +396,7 @@ pub fn holdings(repository: &Repository) -> Holdings {
         snapshot_count: snapshots.len() as u64,
         waiting_count: waiting(repository).len() as u64,
         interrupted_count: interrupted(repository).len() as u64,
-        closed_count: snapshots.iter().filter(|snapshot| is_closed(snapshot)).count() as u64,
+        closed_count: snapshots.iter().filter(|snapshot| is_openable(snapshot)).count() as u64,
     }
 }
 

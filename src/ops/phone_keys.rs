@@ -10,10 +10,11 @@ use jiff::tz::TimeZone;
 use russet_store::repository::Repository;
 
 use super::remembered;
-use crate::apple::{LockedKeys, Passwords, PhonePassword, WrongPassword};
+use crate::apple::{KeybagError, LockedKeys, Passwords, PhonePassword, WrongPassword};
 use crate::capture::device::open_files::{self, Unlocked};
 use crate::capture::device::spool::SpoolPlace;
 use crate::capture::device::take::Locked;
+use crate::capture::kept::Kept;
 use crate::observe::{Observer, moment};
 
 /// What a person is asked for.
@@ -193,23 +194,25 @@ impl<'a> PhoneKeys<'a> {
         unopened: Unopened,
         observer: &dyn Observer,
     ) -> Result<Unlocked, Locked> {
+        // Nobody is asked for a password that would do nothing.
+        let is_old = matches!(LockedKeys::parse(manifest_plist), Err(KeybagError::Old));
         self.with(|passwords| {
             loop {
-                let is_first = passwords.is_empty();
+                let is_first = passwords.is_empty() && !is_old;
                 let tried = match is_first {
                     true => Err(WrongPassword),
                     false => open_files::unlock(manifest_plist, passwords),
                 };
                 let asked = match tried {
                     Ok(unlocked) => {
-                        if let Unlocked::Kept(Some(why)) = &unlocked {
+                        if let Unlocked::Kept(why) = &unlocked {
                             let what = "what the phone encrypted stays as it is";
                             observer.remark(&format!("{what}: {why}"));
                         }
                         return Ok(unlocked);
                     }
                     Err(WrongPassword) if unopened == Unopened::Store && is_first => {
-                        return Ok(Unlocked::Kept(None));
+                        return Ok(Unlocked::Kept(Kept::NoPassword));
                     }
                     Err(WrongPassword) if is_first => Asked::Closed(device),
                     Err(WrongPassword) => Asked::Again(device),
@@ -217,7 +220,7 @@ impl<'a> PhoneKeys<'a> {
                 match ((self.ask)(asked), unopened) {
                     (Answer::Password(typed), _) => passwords.add(typed),
                     (Answer::Decline | Answer::Nobody, Unopened::Store) => {
-                        return Ok(Unlocked::Kept(None));
+                        return Ok(Unlocked::Kept(Kept::NoPassword));
                     }
                     (Answer::Decline | Answer::Nobody, Unopened::Refuse) if is_first => {
                         return Err(Locked::NoPassword);

@@ -15,6 +15,7 @@ use super::forget::{Drafts, ForgetError, forget, plan};
 use super::mark;
 use super::open::Opened;
 use super::phone_keys::{PhoneKeys, Unopened};
+use super::restore_phone::is_older;
 use crate::capture::device::host::HostError;
 use crate::capture::device::reopen::{ReopenError as TreeError, reopen as make_tree};
 use crate::capture::device::take::Taken;
@@ -64,12 +65,30 @@ pub enum Reopened {
     },
     /// There is nothing to open in it.
     AsItWas,
+    /// It is of an iOS whose backups are never opened.
+    KeptClosed,
 }
 
 /// Whether a snapshot is stored as a phone encrypted it.
 #[must_use]
 pub fn is_closed(snapshot: &Snapshot) -> bool {
     snapshot.record.encrypted == Some(true) && snapshot.record.counts.opened == 0
+}
+
+/// The first iOS whose backups are opened.
+const VERSION_MIN: &str = "10.2";
+
+/// Whether a snapshot is closed and stays so: of an iOS whose backups are never opened, as its record says.
+#[must_use]
+pub fn is_kept_closed(snapshot: &Snapshot) -> bool {
+    let version = snapshot.record.device.product_version.as_deref();
+    is_closed(snapshot) && version.is_some_and(|version| is_older(version, VERSION_MIN))
+}
+
+/// Whether a snapshot is closed and a password may open it.
+#[must_use]
+pub fn is_openable(snapshot: &Snapshot) -> bool {
+    is_closed(snapshot) && !is_kept_closed(snapshot)
 }
 
 /// Opens snapshots, one after the other. What came of each stands in their order; a stop ends it early.
@@ -113,6 +132,9 @@ fn one(
 ) -> Result<Reopened, ReopenError> {
     if old.record.encrypted == Some(false) {
         return Ok(Reopened::AsItWas);
+    }
+    if is_kept_closed(old) {
+        return Ok(Reopened::KeptClosed);
     }
     let (all, _) = record::all(&opened.repository);
     if let Some(new) = all.into_iter().find(|s| s.record.supersedes == Some(old.id)) {

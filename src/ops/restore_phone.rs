@@ -165,7 +165,7 @@ fn fits(snapshot: &Snapshot, values: &Values) -> Result<(), Refusal> {
 }
 
 /// Whether a version of iOS comes before another; false where one of them cannot be read: the phone decides then.
-fn is_older(version: &str, than: &str) -> bool {
+pub(super) fn is_older(version: &str, than: &str) -> bool {
     let parts = |text: &str| -> Option<Vec<u64>> {
         let mut parts: Vec<u64> =
             text.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;

@@ -60,8 +60,28 @@ pub(super) fn for_each_row(
     snapshot: &Snapshot,
     visit: impl FnMut(Row) -> ControlFlow<()>,
 ) -> Result<u64, RowsError> {
+    with_pages(repository, snapshot, |pages| pages.for_each_row(visit))
+}
+
+/// Hands every row to `visit`, and gives what is wrong with the index by which a phone finds them.
+pub(super) fn check_each_row(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    visit: impl FnMut(Row) -> ControlFlow<()>,
+) -> Result<Option<ManifestPagesError>, RowsError> {
+    with_pages(repository, snapshot, |pages| {
+        pages.for_each_row(visit)?;
+        Ok(pages.check_index().err())
+    })
+}
+
+fn with_pages<T>(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    read: impl FnOnce(&mut ManifestPages<ContentAt<'_>>) -> Result<T, ManifestPagesError>,
+) -> Result<T, RowsError> {
     let manifest = root_file(repository, snapshot, RootFile::ManifestDb);
     let content = manifest.ok_or(RowsError::Missing)?;
     let source = ContentAt::new(repository, &content)?;
-    Ok(ManifestPages::open(source)?.for_each_row(visit)?)
+    Ok(read(&mut ManifestPages::open(source)?)?)
 }

@@ -14,7 +14,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::list::{shown_path, stored};
 use super::remembered::{self, KeysError, keys_of};
-use super::rows::{RowsError, for_each_row, root_file};
+use super::rows::{RowsError, check_each_row, for_each_row, root_file};
 use super::verify::Depth;
 use crate::apple::{
     BackupKeys, FileId, FileKey, KeybagError, ManifestPagesError, MbFile, Passwords, RootFile, Row,
@@ -35,7 +35,7 @@ pub enum Flaw {
     Digest,
     /// Files were opened with other keys than the list and the keybag give.
     Key,
-    /// The list cannot be read.
+    /// The list cannot be read, or its index is not that of its rows.
     List,
     /// Rows of the list are damaged, or have no key that opens their file.
     Rows,
@@ -210,13 +210,21 @@ impl Looking<'_> {
             found: BTreeMap::new(),
             missed: HashSet::new(),
         };
-        let rows = for_each_row(self.repository, snapshot, |row| {
+        let rows = check_each_row(self.repository, snapshot, |row| {
             self.row(&row, &mut against);
             ControlFlow::Continue(())
         });
-        let is_damaged = matches!(&rows, Err(RowsError::Pages(why)) if !matches!(why, ManifestPagesError::OnlySqlite(_)));
+        let is_damaged = match &rows {
+            Ok(index) => index.is_some(),
+            Err(RowsError::Pages(why)) => !matches!(why, ManifestPagesError::OnlySqlite(_)),
+            Err(RowsError::Missing | RowsError::Content(_)) => false,
+        };
         match rows {
-            Ok(_) => self.report.checked_count += 1,
+            Ok(index) => {
+                self.report.checked_count += 1;
+                let why = index.map(|why| super::restore::chain(&why));
+                why.into_iter().for_each(|why| against.add(Flaw::List, Some(why)));
+            }
             Err(RowsError::Pages(ManifestPagesError::NotSqlite))
                 if snapshot.record.encrypted == Some(true) =>
             {

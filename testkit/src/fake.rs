@@ -65,7 +65,7 @@ impl FakeBackup {
     /// An empty, unencrypted, finished backup of the device `udid`.
     pub fn new(udid: &str) -> Self {
         Self {
-            device: Device { udid: udid.to_owned(), name: "Test iPhone".to_owned() },
+            device: Device::new(udid.to_owned(), "Test iPhone".to_owned()),
             date: DATE,
             snapshot_state: "finished".to_owned(),
             encryption: Encryption::None,
@@ -123,6 +123,12 @@ impl FakeBackup {
     /// `SnapshotState` of Status.plist; all but `finished` mean that the backup was interrupted.
     pub fn snapshot_state(mut self, state: &str) -> Self {
         state.clone_into(&mut self.snapshot_state);
+        self
+    }
+
+    /// The version of the phone's iOS.
+    pub fn product_version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.device.version);
         self
     }
 

@@ -8,6 +8,7 @@ pub mod backend_suite;
 pub mod compare;
 mod content;
 pub mod damage;
+mod deaf;
 pub mod device;
 mod fake;
 pub mod faults;
@@ -25,6 +26,7 @@ mod write_error;
 
 pub use ambient::SeededAmbient;
 pub use compare::assert_same_backup;
+pub use deaf::Deaf;
 pub use fake::FakeBackup;
 pub use phone::{Phone, PhoneOptions, Spread, Truth};
 pub use random::Random;

@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime};
 pub(crate) struct Device {
     pub(crate) udid: String,
     pub(crate) name: String,
+    /// The version of its iOS.
+    pub(crate) version: String,
 }
 
 pub(crate) const PRODUCT_NAME: &str = "iPhone 13";
@@ -26,6 +28,11 @@ pub(crate) fn time_of(unix_secs: u64) -> SystemTime {
 }
 
 impl Device {
+    /// A phone with the iOS of most tests.
+    pub(crate) fn new(udid: String, name: String) -> Self {
+        Self { udid, name, version: PRODUCT_VERSION.to_owned() }
+    }
+
     /// The serial number that both property lists name.
     pub(crate) fn serial_number(&self) -> String {
         hex(&self.udid, 2, 12)
@@ -56,7 +63,7 @@ impl Device {
         info.insert("Last Backup Date".into(), Value::Date(Date::from(time_of(date))));
         info.insert("Product Name".into(), PRODUCT_NAME.into());
         info.insert("Product Type".into(), PRODUCT_TYPE.into());
-        info.insert("Product Version".into(), PRODUCT_VERSION.into());
+        info.insert("Product Version".into(), self.version.clone().into());
         info.insert("Serial Number".into(), self.serial_number().into());
         info.insert("Target Identifier".into(), self.udid.clone().into());
         info.insert("Target Type".into(), "Device".into());
@@ -92,7 +99,7 @@ impl Device {
         lockdown.insert("BuildVersion".into(), BUILD_VERSION.into());
         lockdown.insert("DeviceName".into(), self.name.clone().into());
         lockdown.insert("ProductType".into(), PRODUCT_TYPE.into());
-        lockdown.insert("ProductVersion".into(), PRODUCT_VERSION.into());
+        lockdown.insert("ProductVersion".into(), self.version.clone().into());
         lockdown.insert("SerialNumber".into(), self.serial_number().into());
         lockdown.insert("UniqueDeviceID".into(), self.udid.clone().into());
         let mut manifest = Dictionary::new();

@@ -17,6 +17,7 @@ use crate::apple::{
 use crate::capture::catalogue::file_id_of;
 use crate::capture::damage;
 use crate::capture::file_keys::FileKeys;
+use crate::capture::kept::Kept;
 use crate::capture::opener::KeptCounts;
 use crate::observe::{Observer, Phase};
 use crate::snapshot::record::Problem;
@@ -24,26 +25,12 @@ use crate::snapshot::record::Problem;
 /// At most so much is opened between two checkpoints.
 const CHECKPOINT_LEN: u64 = 1 << 30;
 
-/// Why the files of an encrypted backup stay as they are.
-#[derive(Debug, thiserror::Error)]
-pub enum Kept {
-    /// iOS before 10.2: derived and listed in another way, and never opened.
-    #[error("it is of iOS 10.1 or older")]
-    Old,
-    /// Its keybag.
-    #[error("{0}")]
-    Keybag(#[source] KeybagError),
-    /// The keybag opens, and the key of Manifest.db does not.
-    #[error("the key of its Manifest.db does not open")]
-    ManifestKey,
-}
-
 /// What passwords made of a backup.
 pub enum Unlocked {
     /// Its files can be opened.
     Open(Box<BackupKeys>),
-    /// They stay as they are; no reason if nobody gave a password.
-    Kept(Option<Kept>),
+    /// They stay as they are.
+    Kept(Kept),
 }
 
 impl Unlocked {
@@ -57,13 +44,12 @@ impl Unlocked {
     pub(super) fn damage(&self, manifest_plist: &[u8]) -> Option<Problem> {
         match self {
             Self::Open(keys) => damage::of_classes(keys),
-            Self::Kept(Some(Kept::Old)) => None,
-            Self::Kept(Some(why)) => Some(damage::of_keybag(why)),
             // Nobody had to look at it so far.
-            Self::Kept(None) => match LockedKeys::parse(manifest_plist) {
+            Self::Kept(Kept::NoPassword) => match LockedKeys::parse(manifest_plist) {
                 Ok(_) | Err(KeybagError::Old) => None,
                 Err(error) => Some(damage::of_keybag(&error)),
             },
+            Self::Kept(why) => why.is_damage().then(|| damage::of_keybag(why)),
         }
     }
 
@@ -80,7 +66,7 @@ impl Unlocked {
 /// # Errors
 /// No password opens it.
 pub fn unlock(manifest_plist: &[u8], passwords: &mut Passwords) -> Result<Unlocked, WrongPassword> {
-    let kept = |why| Ok(Unlocked::Kept(Some(why)));
+    let kept = |why| Ok(Unlocked::Kept(why));
     let locked = match LockedKeys::parse(manifest_plist) {
         Ok(locked) => locked,
         Err(KeybagError::Old) => return kept(Kept::Old),

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::super::kept::Kept;
 use super::look::{BackupFolder, PLIST_LEN_MAX};
 use crate::apple::{
     BackupKeys, KeybagError, KeybagId, LockedKeys, Passwords, PhonePassword, RootFile, UnlockError,
@@ -33,37 +34,6 @@ pub struct Unlocked {
     pub password: PhonePassword,
 }
 
-/// Why an encrypted folder is kept as it is.
-#[derive(Debug, thiserror::Error)]
-pub enum Kept {
-    /// Nobody gave a password.
-    #[error("no password was given")]
-    NoPassword,
-    /// iOS before 10.2: derived and listed in another way, and never opened.
-    #[error("it is of iOS 10.1 or older")]
-    Old,
-    /// Its keybag.
-    #[error("{0}")]
-    Keybag(#[source] KeybagError),
-    /// The keybag opens, and the key of Manifest.db does not.
-    #[error("the key of its Manifest.db does not open")]
-    ManifestKey,
-    /// A list that cannot be read.
-    #[error("Manifest.plist or Manifest.db cannot be read: {0}")]
-    Io(#[source] io::Error),
-}
-
-impl Kept {
-    /// Whether something about it is damaged, which no password mends and an iPhone would not take.
-    #[must_use]
-    pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Keybag(_) | Self::ManifestKey => true,
-            Self::NoPassword | Self::Old | Self::Io(_) => false,
-        }
-    }
-}
-
 /// Tries passwords on a folder. Takes seconds for each password and each set of salts.
 ///
 /// # Errors
@@ -72,9 +42,8 @@ pub fn unlock(folder: &BackupFolder, passwords: &mut Passwords) -> Result<Lock, 
     if !is_encrypted(folder) {
         return Ok(Lock::None);
     }
-    let if_old = if passwords.is_empty() { Kept::NoPassword } else { Kept::Old };
     if folder.is_mbdb {
-        return Ok(Lock::Kept(if_old));
+        return Ok(Lock::Kept(Kept::Old));
     }
     let locked = match read_start(&folder.path, RootFile::ManifestPlist, PLIST_LEN_MAX + 1) {
         Ok(bytes) => LockedKeys::parse(&bytes),
@@ -82,17 +51,17 @@ pub fn unlock(folder: &BackupFolder, passwords: &mut Passwords) -> Result<Lock, 
     };
     let locked = match locked {
         Ok(locked) => locked,
-        Err(KeybagError::Old) => return Ok(Lock::Kept(if_old)),
+        Err(KeybagError::Old) => return Ok(Lock::Kept(Kept::Old)),
         Err(error) => return Ok(Lock::Kept(Kept::Keybag(error))),
     };
-    if passwords.is_empty() {
-        return Ok(Lock::Kept(Kept::NoPassword));
-    }
     // In the clear, as iOS 10.0 and 10.1 left it.
     let is_clear = match read_start(&folder.path, RootFile::ManifestDb, 16) {
         Ok(start) => start == b"SQLite format 3\0",
         Err(error) => return Ok(Lock::Kept(Kept::Io(error))),
     };
+    if passwords.is_empty() {
+        return Ok(Lock::Kept(if is_clear { Kept::Old } else { Kept::NoPassword }));
+    }
     let keys = match locked.unlock(passwords) {
         Ok(keys) => keys,
         // What the repository remembers was worth a try; nobody was wrong.

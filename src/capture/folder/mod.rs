@@ -11,7 +11,7 @@ mod rows;
 mod same;
 mod take;
 
-pub use lock::{Kept, Lock, Unlocked, keybag_of, unlock};
+pub use lock::{Lock, Unlocked, keybag_of, unlock};
 pub use look::{BackupFolder, FolderError, PLIST_LEN_MAX, find_backups, look};
 pub use names::{bytes_of, path_of};
 pub use same::is_same;

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::DAMAGED_BACKUP;
 use crate::apple::{Os, Passwords, default_places};
-use crate::capture::folder::{BackupFolder, Kept, Lock, unlock as unlock_folder};
+use crate::capture::folder::{BackupFolder, Lock, unlock as unlock_folder};
+use crate::capture::kept::Kept;
 use crate::cli::args::Import;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code, worse};
@@ -20,7 +21,7 @@ use crate::ops::import::{
     unlock,
 };
 use crate::ops::open::Opened;
-use crate::ops::reopen::is_closed;
+use crate::ops::reopen::is_openable;
 use crate::snapshot::record::{Problem, SnapshotRecord, Verdict};
 use crate::snapshot::{Snapshot, record};
 use crate::wipe;
@@ -29,10 +30,10 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     let options = ImportOptions {
         force: args.force,
         allow_incomplete: args.allow_incomplete,
-        tags: args.tag,
-        note: args.note,
-        pin: args.pin,
-        no_remember: args.no_remember,
+        tags: args.labels.tag,
+        note: args.labels.note,
+        pin: args.labels.pin,
+        no_remember: args.passwords.no_remember,
         dry_run: args.dry_run,
     };
     let zone = TimeZone::system();
@@ -51,7 +52,9 @@ pub(super) fn import(context: &Context, args: Import) -> Result<u8, Failure> {
     };
     // A dry run looks at no file, and tries no password.
     let mut passwords = match (&opened, args.dry_run) {
-        (Some(opened), false) => phone_passwords(&args.phone_password_file, opened, &folders)?,
+        (Some(opened), false) => {
+            phone_passwords(&args.passwords.phone_password_file, opened, &folders)?
+        }
         _ => Passwords::default(),
     };
     let (sources, locked) = unlock(folders, &mut passwords);
@@ -241,7 +244,7 @@ fn tell_known(
         );
     }
     let id = id.get(..8).unwrap_or_default();
-    output::line(&match known.is_some_and(is_closed) {
+    output::line(&match known.is_some_and(is_openable) {
         true => format!(
             "= {folder} is archived already, as closed snapshot {id}: `russet reopen {id}` opens it"
         ),

@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use super::reopen::interrupted_line;
-use super::{chosen, closed, closed_counted, opens_it};
+use super::{chosen, closed, closed_counted, kept_counted, opens_it};
 use crate::cli::args::{Cat, Ls, Note, One, Snapshots, Tag};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, code};
@@ -12,7 +12,7 @@ use crate::cli::format::{by_count, bytes, count, counted, moment, path, plain, r
 use crate::cli::output;
 use crate::observe::Observer;
 use crate::ops::backup::{Waiting, interrupted, waiting};
-use crate::ops::reopen::is_closed;
+use crate::ops::reopen::{is_closed, is_kept_closed, is_openable};
 use crate::ops::{list, mark};
 use crate::snapshot::record::Verdict;
 use crate::snapshot::select::of_device;
@@ -67,7 +67,8 @@ pub(super) fn snapshots(context: &Context, args: &Snapshots) -> Result<u8, Failu
 }
 
 fn tell_list(context: &Context, shown: &[&Snapshot]) -> Result<(), Failure> {
-    let closed_count = shown.iter().filter(|snapshot| is_closed(snapshot)).count() as u64;
+    let closed_count = shown.iter().filter(|snapshot| is_openable(snapshot)).count() as u64;
+    let kept_count = shown.iter().filter(|snapshot| is_kept_closed(snapshot)).count() as u64;
     for line in table(shown).lines() {
         output::line(line.trim_end())?;
     }
@@ -77,6 +78,9 @@ fn tell_list(context: &Context, shown: &[&Snapshot]) -> Result<(), Failure> {
             closed_counted(closed_count),
             by_count(closed_count, "it", "them"),
         ));
+    }
+    if kept_count > 0 {
+        context.progress.remark(&kept_counted(kept_count));
     }
     Ok(())
 }
@@ -208,7 +212,7 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<u8, Failure> {
 }
 
 fn as_encrypted(snapshot: &Snapshot) -> String {
-    format!("this is what the phone encrypted, under Apple's own names. {}", opens_it(snapshot))
+    format!("this is what the phone encrypted, under Apple's own names; {}", opens_it(snapshot))
 }
 
 /// Lines held back at most: a listing is shown as it comes.
@@ -321,7 +325,7 @@ fn categories(
     if hidden {
         sums.iter_mut().for_each(|(name, _)| *name = "Encrypted by Apple");
         context.progress.remark(&format!(
-            "this is an encrypted backup: which file is what only its iPhone backup password tells. {}",
+            "this is an encrypted backup: which file is what only its iPhone backup password tells; {}",
             opens_it(snapshot)
         ));
     }

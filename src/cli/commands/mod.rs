@@ -21,10 +21,10 @@ use jiff::tz::TimeZone;
 use super::args::{Cli, Command};
 use super::context::Context;
 use super::failure::{Failure, code};
-use super::format::{by_count, counted};
+use super::format::{by_count, counted, plain};
 use crate::observe::Observer;
 use crate::ops::open::Opened;
-use crate::ops::reopen::is_closed;
+use crate::ops::reopen::{is_closed, is_kept_closed};
 use crate::snapshot::select::select;
 use crate::snapshot::{Snapshot, record};
 
@@ -65,6 +65,12 @@ pub(super) fn run(context: &Context, command: Command) -> Result<u8, Failure> {
 
 /// What opens a snapshot that is kept as the phone encrypted it.
 fn opens_it(snapshot: &Snapshot) -> String {
+    if is_kept_closed(snapshot) {
+        return format!(
+            "it is of iOS {}, and russet does not open backups of iOS 10.1 or older: it stays as it is, and `russet restore` gives it back as it was",
+            plain(snapshot.record.device.product_version.as_deref().unwrap_or_default())
+        );
+    }
     format!(
         "`russet reopen {}` opens it, with the iPhone backup password of its day; `russet restore` gives it back as it was",
         snapshot.short_id()
@@ -79,6 +85,15 @@ fn closed_counted(count: u64) -> String {
         "are kept as the phone encrypted them",
     );
     format!("{} {what}", counted(count, "snapshot"))
+}
+
+/// So many snapshots that stay as they are.
+fn kept_counted(count: u64) -> String {
+    let are =
+        by_count(count, "is of iOS 10.1 or older and stays", "are of iOS 10.1 or older and stay");
+    let it =
+        by_count(count, "it was: russet does not open it", "they were: russet does not open them");
+    format!("{} {are} encrypted as {it}.", counted(count, "snapshot"))
 }
 
 /// That nobody can tell which file is what; none, if the snapshot is not kept as the phone encrypted it.

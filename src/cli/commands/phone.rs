@@ -353,9 +353,9 @@ pub(super) fn backup(context: &Context, args: Backup) -> Result<u8, Failure> {
     let options = BackupOptions {
         full: args.full,
         restart: args.restart,
-        tags: args.tag,
-        note: args.note,
-        pin: args.pin,
+        tags: args.labels.tag,
+        note: args.labels.note,
+        pin: args.labels.pin,
     };
     let several = seen.len() > 1;
     let by_cable = seen.iter().any(|phone| phone.attached.connection == Connection::Usb);
@@ -469,9 +469,9 @@ fn without_phone(context: &Context, args: &Backup, failure: Failure) -> Result<u
     let keys = phone_keys::keys(context, &args.opening, &asker)?;
     let mut opened = context.write()?;
     let options = BackupOptions {
-        tags: args.tag.clone(),
-        note: args.note.clone(),
-        pin: args.pin,
+        tags: args.labels.tag.clone(),
+        note: args.labels.note.clone(),
+        pin: args.labels.pin,
         ..BackupOptions::default()
     };
     let waiting = wipe::after(|| {

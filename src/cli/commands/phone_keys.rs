@@ -52,7 +52,7 @@ pub(super) fn keys<'a>(
     ask: &'a Ask<'a>,
 ) -> Result<PhoneKeys<'a>, Failure> {
     let mut passwords = Vec::new();
-    for file in &secret::phone_password_files(&opening.phone_password_file) {
+    for file in &secret::phone_password_files(&opening.passwords.phone_password_file) {
         passwords.push(secret::phone_password_file(file)?);
     }
     let unopened = if opening.store_encrypted { Unopened::Store } else { Unopened::Refuse };
@@ -61,7 +61,7 @@ pub(super) fn keys<'a>(
         keys.spool.put_in(spool_dir(dir)?);
     }
     keys.zone = TimeZone::system();
-    keys.remembers = !opening.no_remember;
+    keys.remembers = !opening.passwords.no_remember;
     if let Some(len) = opening.spool_segment_len {
         keys.spool.segment_len = len;
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{chosen, phone, phone_keys};
+use super::{chosen, kept_counted, opens_it, phone, phone_keys};
 use crate::capture::device::reopen::ReopenError as TreeError;
 use crate::capture::device::take::Locked;
 use crate::cli::args::Reopen;
@@ -13,7 +13,9 @@ use crate::cli::{output, secret, stop};
 use crate::observe::Observer;
 use crate::ops::backup::{BackupOptions, Interrupted, finish_waiting, interrupted};
 use crate::ops::phone_keys::PhoneKeys;
-use crate::ops::reopen::{ReopenError, Reopened, is_closed, prunable_len, reopen as open_again};
+use crate::ops::reopen::{
+    ReopenError, Reopened, is_kept_closed, is_openable, prunable_len, reopen as open_again,
+};
 use crate::snapshot::{Snapshot, record};
 use crate::wipe;
 
@@ -28,7 +30,7 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     for word in &args.snapshots {
         wanted.push(chosen(context, &opened, word)?);
     }
-    let (mut worst, mut told_count) = (0, 0);
+    let (mut worst, mut told_count, mut kept_count) = (0, 0, 0);
     if wanted.is_empty() {
         let options = BackupOptions::default();
         let progress = &context.progress;
@@ -42,17 +44,13 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
         tell_interrupted(context, &interrupted)?;
         let (all, _) = record::all(&opened.repository);
         // What was just made was opened as far as it can be.
-        wanted = all.into_iter().filter(|s| is_closed(s) && !made.contains(&s.id)).collect();
+        kept_count = all.iter().filter(|snapshot| is_kept_closed(snapshot)).count() as u64;
+        wanted = all.into_iter().filter(|s| is_openable(s) && !made.contains(&s.id)).collect();
     }
     if wanted.is_empty() {
         wipe::after(|| keys.forget());
-        match (told_count, context.json()) {
-            (0, true) => output::message(
-                "summary",
-                json!({ "opened_count": 0, "prunable_len": null, "exit_code": worst }),
-            )?,
-            (0, false) => output::line("Nothing is stored as an iPhone encrypted it.")?,
-            _ => {}
+        if told_count == 0 {
+            tell_nothing(context, kept_count, worst)?;
         }
         return Ok(worst);
     }
@@ -94,6 +92,18 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     Ok(worst)
 }
 
+/// That there is nothing to open, but for what stays as it is.
+fn tell_nothing(context: &Context, kept_count: u64, exit: u8) -> Result<(), Failure> {
+    if context.json() {
+        let body = json!({ "opened_count": 0, "prunable_len": null, "exit_code": exit });
+        return output::message("summary", body);
+    }
+    output::line(&match kept_count {
+        0 => "Nothing is stored as an iPhone encrypted it.".to_owned(),
+        _ => format!("Nothing is to be opened. {}", kept_counted(kept_count)),
+    })
+}
+
 /// Where a backup stopped, and what goes on with it.
 pub(super) fn interrupted_line(backup: &Interrupted) -> String {
     format!(
@@ -106,7 +116,7 @@ pub(super) fn interrupted_line(backup: &Interrupted) -> String {
 /// Why a snapshot was not opened; of a password that was given, that it is another day's.
 fn not_opened(old: &Snapshot, args: &Reopen, error: ReopenError) -> Failure {
     let is_wrong = matches!(&error, ReopenError::Tree(TreeError::Locked(Locked::WrongPassword)));
-    let files = secret::phone_password_files(&args.opening.phone_password_file);
+    let files = secret::phone_password_files(&args.opening.passwords.phone_password_file);
     let failure = Failure::from(error);
     if !is_wrong || files.is_empty() {
         return failure;
@@ -121,7 +131,7 @@ fn not_opened(old: &Snapshot, args: &Reopen, error: ReopenError) -> Failure {
 
 /// Tells of passwords that were given and did nothing.
 fn tell_in_vain(context: &Context, args: &Reopen, keys: &PhoneKeys<'_>) {
-    let files = secret::phone_password_files(&args.opening.phone_password_file);
+    let files = secret::phone_password_files(&args.opening.passwords.phone_password_file);
     for file in keys.given_in_vain().into_iter().filter_map(|at| files.get(at)) {
         context.progress.remark(&format!(
             "the iPhone backup password in {} opened nothing; another one did",
@@ -155,25 +165,28 @@ fn tell(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<u8, Fai
             }
             Ok(code::INCOMPLETE)
         }
-        Reopened::New { .. } | Reopened::AsItWas => Ok(0),
+        Reopened::New { .. } | Reopened::AsItWas | Reopened::KeptClosed => Ok(0),
     }
 }
 
 fn tell_outcome(context: &Context, old: &Snapshot, outcome: &Reopened) -> Result<(), Failure> {
     let date = old.record.backup_time;
     match outcome {
-        Reopened::AsItWas if context.json() => output::message(
+        Reopened::AsItWas | Reopened::KeptClosed if context.json() => output::message(
             "reopened",
             json!({ "snapshot_id": old.id, "new": false, "time": rfc3339(date) }),
         ),
-        Reopened::AsItWas => output::line(&format!(
+        Reopened::AsItWas | Reopened::KeptClosed => output::line(&format!(
             "= Snapshot {} of {}, {}: {}",
             old.short_id(),
             plain(old.device_name()),
             moment(date),
             match old.record.encrypted {
-                Some(false) => "it was not encrypted, and there is nothing to open",
-                _ => "there is nothing to open",
+                Some(false) => {
+                    "it was not encrypted, and there is nothing to open".to_owned()
+                }
+                _ if is_kept_closed(old) => opens_it(old),
+                _ => "there is nothing to open".to_owned(),
             },
         )),
         Reopened::New { snapshot, kept_count } if context.json() => output::message(

@@ -77,8 +77,8 @@ fn words(flaw: Flaw, n: u64) -> &'static str {
             "files were opened with keys that its keybag does not give",
         ),
         Flaw::List => (
-            "part of Apple's list cannot be read; an iPhone may refuse it",
-            "parts of Apple's list cannot be read; an iPhone may refuse it",
+            "part of Apple's list cannot be read, or not relied upon; an iPhone may refuse it",
+            "parts of Apple's list cannot be read, or not relied upon; an iPhone may refuse it",
         ),
         Flaw::Rows => (
             "row of Apple's list is damaged; an iPhone may refuse it",

@@ -105,7 +105,10 @@ pub struct Waiting {
 #[must_use]
 pub fn waiting(repository: &Repository) -> Vec<Waiting> {
     let (drafts, _) = draft::all(repository);
-    let waiting = drafts.into_iter().filter_map(|found| {
+    let (snapshots, _) = record::all(repository);
+    // Of one whose snapshot is there only the draft was left.
+    let unmade = drafts.into_iter().filter(|found| !is_made(&found.record, &snapshots));
+    let waiting = unmade.filter_map(|found| {
         let received = found.record.received?;
         Some(Waiting { device: received.device.name.unwrap_or(found.record.udid), at: received.at })
     });

@@ -90,7 +90,7 @@ impl ScriptedPhone {
         let state = State::load(folder)?.unwrap_or(new);
         state.save(folder)?;
         let options = options_of(&state);
-        let device = Device { udid: options.udid, name: options.name };
+        let device = Device::new(options.udid, options.name);
         Ok(Self {
             folder: folder.to_path_buf(),
             script,

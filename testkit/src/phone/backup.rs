@@ -176,7 +176,7 @@ impl Writing<'_> {
 
     fn root_files(self) -> Result<PathBuf, WriteError> {
         let phone = self.phone;
-        let device = Device { udid: phone.options.udid.clone(), name: phone.options.name.clone() };
+        let device = Device::new(phone.options.udid.clone(), phone.options.name.clone());
         let date = phone.now();
         let week = u64::from(phone.week);
         let mut random =

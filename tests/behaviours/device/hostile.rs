@@ -4,7 +4,7 @@
 //! Invariant: nothing panics or hangs, nothing lies beside the phone's own folder, and what is left can be gone on with. One
 //! repository for all conversations of a seed, so that each meets what those before it left behind.
 
-use std::io::{self, Cursor, Read, Write};
+use std::io;
 use std::sync::Arc;
 
 use plist::{Dictionary, Uid, Value};
@@ -15,6 +15,7 @@ use russet::capture::device::open_files::Unlocked;
 use russet::capture::device::shown::Shown;
 use russet::capture::device::take::{TakeError, Wish, complete, take};
 use russet::capture::device::{Link, record};
+use russet::capture::kept::Kept;
 use russet::observe::Collecting;
 use russet::ops::backup::BackupError;
 use russet::pipeline::{Cuts, run};
@@ -25,8 +26,8 @@ use russet_store::backend::{Backend, MemoryBackend};
 use russet_store::config::Purpose;
 use russet_store::repository::Repository;
 use russet_store::session::Session;
-use russet_testkit::Random;
 use russet_testkit::repository::{Seeded, create_quick, open_quick};
+use russet_testkit::{Deaf, Random};
 
 use super::super::drive::{soak, tell_soak};
 use super::images::nowhere;
@@ -35,25 +36,6 @@ use super::{Scene, TestPhone, id};
 const UDID: &str = "00008110-000A1B2C3D4E5F60";
 /// The folder of another phone; nothing in this one's is called so.
 const BESIDE: &str = "00008110-0000000000000000";
-
-/// Says what was written for it beforehand, and hears nothing.
-struct Phone(Cursor<Vec<u8>>);
-
-impl Read for Phone {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.0.read(out)
-    }
-}
-
-impl Write for Phone {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What such a phone says.
 struct Says {
@@ -303,7 +285,7 @@ fn converse(repository: &Repository, says: Says) -> Option<Verdict> {
     for found in &begun.given_up {
         record::remove(repository, found.id, &found.record, &nowhere()).unwrap();
     }
-    let mut link = Link::open(Phone(Cursor::new(says.bytes))).unwrap();
+    let mut link = Link::open(Deaf::new(says.bytes)).unwrap();
     let device = Device::default();
     let wish = Wish {
         udid: UDID,
@@ -317,7 +299,7 @@ fn converse(repository: &Repository, says: Says) -> Option<Verdict> {
     let session = Session::begin(repository, None).unwrap();
     let done = run(&session, &cuts, |feeder| {
         let begun = take(&mut link, &wish, begun, &session, feeder, &observer)?;
-        let unlock = |_: &[u8]| Ok(Unlocked::Kept(None));
+        let unlock = |_: &[u8]| Ok(Unlocked::Kept(Kept::NoPassword));
         let taken = complete(begun, &unlock, &session, feeder, &observer, &|| false)?;
         Ok::<_, BackupError>(taken.verdict)
     });
@@ -405,7 +387,7 @@ fn a_phone_may_say_anything_while_it_is_restored_and_the_snapshot_stays() {
         let observer = Collecting::default();
         let says = Says::all(&udid, Random::of_parts(&[78, seed]));
         let mut shown = Shown::new(&opened.repository, &snapshots[0], &observer).unwrap();
-        let mut link = Link::open(Phone(Cursor::new(says.bytes))).unwrap();
+        let mut link = Link::open(Deaf::new(says.bytes)).unwrap();
         // Whatever it says at its end: that it is done is judged elsewhere.
         let _said = give(&mut link, (&udid, &udid), wish, None, &mut shown, &observer);
         assert!(observer.told().problems.is_empty(), "{:?}", observer.told().problems);

@@ -185,3 +185,21 @@ fn doctor_tells_of_backups_that_wait() {
     let line = said.lines().position(|line| line.starts_with("! waiting backups: 1 ")).unwrap();
     assert!(said.lines().nth(line + 1).unwrap().contains("`russet reopen"), "{said}");
 }
+
+#[test]
+fn a_draft_that_outlived_its_snapshot_waits_for_nothing() {
+    let (scene, _phone) = waiting();
+    let drafts = scene.repository.path().join("drafts");
+    let kept = scene.repository.beside("drafts");
+    super::copy_over(&drafts, &kept);
+    let waits = || scene.repository.run(&["snapshots"]).code(0).stderr.contains(" waits for its");
+    assert!(waits());
+    scene.run("/nowhere/mux", &["reopen"]).code(0);
+    // As after a kill before the last that a run does: the spool is gone, and the draft is not.
+    super::copy_over(&kept, &drafts);
+    assert!(!waits(), "its snapshot is there");
+    let doctor = scene.run("/nowhere/mux", &["doctor"]).code(1).stdout;
+    assert!(!doctor.contains("waiting backups"), "{doctor}");
+    scene.run("/nowhere/mux", &["reopen"]).code(0);
+    assert_eq!((scene.draft_count(), scene.repository.snapshots().len()), (0, 1));
+}

@@ -1,5 +1,7 @@
 //! The iPhone backup password, asked for at a terminal.
 
+use std::process::Command;
+
 use russet_testkit::device::Script;
 
 use super::super::support::run;
@@ -8,12 +10,22 @@ use super::{PHONE_PASSWORD, Scene, TestPhone};
 
 const ASKED: &str = "iPhone backup password of Blue iPhone";
 
+/// A backup for which no password is given beforehand.
+fn without_password(scene: &Scene, phone: &TestPhone) -> Command {
+    let mut command = scene.command(&phone.serve(Script::default()), &["backup"]);
+    command.env_remove("RUSSET_PHONE_PASSWORD_FILE");
+    command
+}
+
+/// The same at a terminal, where there is one.
+fn backup(scene: &Scene, phone: &TestPhone) -> Option<Terminal> {
+    Terminal::start(&without_password(scene, phone))
+}
+
 #[test]
 fn the_phones_password_is_asked_for_once_and_again_if_it_is_wrong_and_never_shown() {
     let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
-    let mut command = scene.command(&phone.serve(Script::default()), &["backup"]);
-    command.env_remove("RUSSET_PHONE_PASSWORD_FILE");
-    let Some(mut terminal) = Terminal::start(&command) else { return };
+    let Some(mut terminal) = backup(&scene, &phone) else { return };
     terminal.wait_for(ASKED, 1);
     terminal.type_hidden("a wrong one");
     terminal.wait_for("That is not the password of this backup", 1);
@@ -27,9 +39,7 @@ fn the_phones_password_is_asked_for_once_and_again_if_it_is_wrong_and_never_show
     scene.assert_restores("latest", &phone.truth().encrypted());
     // Now it is kept: nobody is asked.
     phone.advance();
-    let mut command = scene.command(&phone.serve(Script::default()), &["backup"]);
-    command.env_remove("RUSSET_PHONE_PASSWORD_FILE");
-    let Some(terminal) = Terminal::start(&command) else { return };
+    let Some(terminal) = backup(&scene, &phone) else { return };
     let ran = terminal.end().code(0);
     assert!(!ran.stdout.contains(ASKED), "{}", ran.stdout);
 }
@@ -37,9 +47,7 @@ fn the_phones_password_is_asked_for_once_and_again_if_it_is_wrong_and_never_show
 #[test]
 fn whoever_goes_instead_of_typing_another_password_keeps_what_came() {
     let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
-    let mut command = scene.command(&phone.serve(Script::default()), &["backup"]);
-    command.env_remove("RUSSET_PHONE_PASSWORD_FILE");
-    let Some(mut terminal) = Terminal::start(&command) else { return };
+    let Some(mut terminal) = backup(&scene, &phone) else { return };
     terminal.wait_for(ASKED, 1);
     terminal.type_hidden("a wrong one");
     terminal.wait_for(ASKED, 2);
@@ -53,8 +61,6 @@ fn whoever_goes_instead_of_typing_another_password_keeps_what_came() {
 #[test]
 fn without_a_terminal_nobody_is_asked() {
     let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
-    let mut command = scene.command(&phone.serve(Script::default()), &["backup"]);
-    command.env_remove("RUSSET_PHONE_PASSWORD_FILE");
-    let ran = run(command).code(2);
+    let ran = run(without_password(&scene, &phone)).code(2);
     assert!(!ran.stderr.contains(ASKED) && ran.stdout.is_empty(), "{}", ran.stderr);
 }

@@ -35,6 +35,15 @@ fn edit_keybag(folder: &Path, tag: &[u8], nth: usize, edit: impl FnOnce(&mut [u8
     fs::write(&path, bytes).unwrap();
 }
 
+/// Gives a field of the keybag a name that nothing knows.
+fn edit_tag(folder: &Path, tag: &[u8]) {
+    let path = folder.join("Manifest.plist");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(tag.len()).position(|window| window == tag).unwrap();
+    bytes[at] = b'X';
+    fs::write(&path, bytes).unwrap();
+}
+
 #[test]
 fn files_that_do_not_fit_stay_as_they_are_and_are_counted() {
     let repository = TestRepository::new();
@@ -211,6 +220,47 @@ fn a_backup_of_ios_9_is_kept_as_it_is_and_said() {
 }
 
 #[test]
+fn nobody_is_sent_to_reopen_what_is_of_an_ios_whose_backups_are_never_opened() {
+    for version in ["9.3.5", "10.1.1"] {
+        let repository = TestRepository::new();
+        let backup = encrypted().product_version(version).without("Manifest.db");
+        let folder = backup
+            .extra_file("Manifest.mbdb", b"mbdb\x05\x00")
+            .extra_file(&"ab".repeat(20), noise(4, 5000))
+            .write_to(repository.folder("a"));
+        let ran = repository.run(&["import", text(&folder)]).code(0);
+        ran.says(&["stay encrypted", "iOS 10.1 or older"]);
+        let again = repository.run(&["import", text(&folder)]).code(0).stdout;
+        let listed = repository.run(&["snapshots"]).code(0).says(&["stays encrypted as it was"]);
+        let checked = repository.run(&["verify"]).code(0);
+        let reopened = repository.run(&["reopen"]).code(0);
+        assert!(reopened.stdout.contains("Nothing is to be opened"), "{}", reopened.stdout);
+        for said in [again, listed.stderr, checked.stderr] {
+            assert!(!said.contains("russet reopen"), "{said}");
+        }
+        // Nobody gave a password, and none is asked for.
+        let why = format!("of iOS {version}, and russet does not open");
+        let ran = repository.run(&["reopen", "latest"]).code(0);
+        assert!(ran.stdout.contains(&why), "{}", ran.stdout);
+        repository.run(&["cat", "latest", "HomeDomain/x"]).code(1).says(&[&why]);
+        repository.assert_restores("latest", &folder);
+    }
+}
+
+#[test]
+fn without_its_version_an_old_backup_is_told_by_its_keybag_and_needs_no_password() {
+    let repository = TestRepository::new();
+    let folder = encrypted().product_version("").write_to(repository.folder("a"));
+    for tag in [b"DPSL", b"DPIC"] {
+        edit_tag(&folder, tag);
+    }
+    import_says(&repository, &folder, 0, &["iOS 10.1 or older"]);
+    let ran = repository.run(&["reopen"]).code(0).says(&["it is of iOS 10.1 or older"]);
+    assert!(ran.stdout.contains("there is nothing to open"), "{}", ran.stdout);
+    repository.assert_restores("latest", &folder);
+}
+
+#[test]
 fn ten_million_rounds_open_a_backup_and_two_billion_are_refused_at_once() {
     let repository = TestRepository::new();
     let rounds = Encryption::Password { password: PASSWORD.to_owned(), iterations: 10_000_000 };
@@ -345,6 +395,24 @@ fn a_row_that_vanished_from_an_encrypted_list_is_missed_by_its_index() {
     });
     import_says(&repository, &folder, 3, &["Manifest.db", "do not name the same files"]);
     repository.assert_restores("latest", &folder);
+}
+
+#[test]
+fn a_row_that_vanished_from_a_list_in_the_clear_is_told_by_import_and_verify() {
+    let repository = TestRepository::new();
+    let folder = fake().write_to(repository.folder("a"));
+    let path = folder.join("Manifest.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let of_table = |page: &[u8]| page[0] == 13 && page.windows(10).any(|w| w == b"HomeDomain");
+    let page = bytes.chunks(4096).position(of_table).unwrap();
+    bytes[page * 4096 + 4] -= 1;
+    fs::write(&path, bytes).unwrap();
+    let words = ["problem: Manifest.db: is damaged: ", "do not name the same files"];
+    import_says(&repository, &folder, 3, &words);
+    let told = repository.run(&["verify"]).code(3).stdout;
+    assert!(told.contains("do not name the same files"), "{told}");
+    repository.run(&["forget", "latest", "--yes"]).code(0);
+    assert_told(&repository, &folder, "Manifest.db");
 }
 
 #[test]

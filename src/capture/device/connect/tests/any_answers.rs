@@ -5,28 +5,9 @@
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::io::{self, Cursor, Read, Write};
+use russet_testkit::Deaf;
 
 const FILE_LEN_MAX: u64 = 100;
-
-/// Says what it is told to say, and hears nothing.
-struct Service(Cursor<Vec<u8>>);
-
-impl Read for Service {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.0.read(out)
-    }
-}
-
-impl Write for Service {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// An answer of the media service: what it announces is true but for what `lie` adds.
 fn media_answer(
@@ -42,7 +23,7 @@ fn media_answer(
 
 /// Reads one file after the other until the service makes no sense any more.
 fn read_all(bytes: Vec<u8>) -> Result<(), TestCaseError> {
-    let mut media = Media::over(Service(Cursor::new(bytes)));
+    let mut media = Media::over(Deaf::new(bytes));
     while let Ok(file) = media.read_file("/x", FILE_LEN_MAX) {
         prop_assert!(file.is_none_or(|bytes| bytes.len() as u64 <= FILE_LEN_MAX));
     }
@@ -52,7 +33,7 @@ fn read_all(bytes: Vec<u8>) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn any_bytes_of_any_service_end(bytes in vec(any::<u8>(), 0..300)) {
-        let _ = browse(&mut Service(Cursor::new(bytes.clone())));
+        let _ = browse(&mut Deaf::new(bytes.clone()));
         let _ = message::receive(&mut bytes.as_slice(), "a test");
         let _ = record::PairRecord::decode(&bytes, Connection::Usb);
         read_all(bytes)?;
@@ -70,7 +51,7 @@ proptest! {
         }
         let mut bytes = Vec::new();
         message::send(&mut bytes, value.into_dictionary().unwrap_or_default()).unwrap();
-        let _ = browse(&mut Service(Cursor::new(bytes.clone())));
+        let _ = browse(&mut Deaf::new(bytes.clone()));
         let _ = record::PairRecord::decode(bytes.get(4..).unwrap_or_default(), Connection::Network);
     }
 
