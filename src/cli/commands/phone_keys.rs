@@ -101,6 +101,7 @@ fn make_spool_dir(dir: &Path) -> Result<(), Failure> {
     if dir.is_dir() {
         return Ok(());
     }
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only a mode changes it"))]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

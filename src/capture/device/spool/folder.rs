@@ -25,6 +25,7 @@ pub(super) fn name(repository: RepositoryId, id: &[u8; 16]) -> String {
 
 /// Makes a folder that nobody else can list, where a drive knows such things: its name tells of which repository it is.
 pub(super) fn create(folder: &Path) -> io::Result<()> {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only a mode changes it"))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
