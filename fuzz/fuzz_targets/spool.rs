@@ -18,10 +18,16 @@ fuzz_target!(|data: &[u8]| {
     let folder = std::env::temp_dir().join(format!("russet-fuzz-spool-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("00000000"), stored).expect("a segment");
+    // What says whose it is, is anybody's too, or not there.
+    let owner = folder.join("owner");
+    match data.len() % 4 {
+        0 => std::fs::write(owner, stored).expect("an owner"),
+        _ => drop(std::fs::remove_file(owner)),
+    }
     // Small numbers meet what is there, large ones what a hostile draft says.
     let (segment_len, end) = ((next() % 4 + 1) << 16, (next() % 5) << 16);
     let key = SpoolKey::new([1; 32]);
-    let record = SpoolRecord { folder, beside: None, key, segment_len, end };
+    let record = SpoolRecord { folder, beside: None, key, segment_len, end, turn: 0 };
     let (at, len) = (next(), next());
     let _ = record.holds([(at, len), (at % (1 << 18), len % (1 << 18))].into_iter());
     let Ok((mut spool, _)) =

@@ -1,19 +1,18 @@
 //! The rows of Manifest.db, joined with the stored files that they name.
 //!
 //! Invariant: a stored file has the smallest of the rows with its id, or none; a row of which no file was found is known at
-//! the end. A million rows are held in two flat buffers. Reads nothing itself.
+//! the end. A million rows are held in one flat buffer, and their paths in blocks. Reads nothing itself.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::ops::Range;
 
 use crate::apple::{FileId, Row, RowFileId};
 use crate::observe::{by_count, count};
 use crate::snapshot::record::{PROBLEM_COUNT_MAX, Problem};
 
-/// About as long is the path of a row.
-const NAME_LEN: usize = 64;
+/// Paths lie in blocks of this length: one buffer that grows would be copied, and be there twice meanwhile.
+const BLOCK_LEN: usize = 1 << 20;
 
 /// What a stored item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +56,8 @@ impl Problems {
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
     rows: Vec<RowAt>,
-    /// Paths of all rows, and each domain once.
-    names: Vec<u8>,
-    domains: Vec<Range<usize>>,
+    paths: Paths,
+    domains: Vec<Vec<u8>>,
     domain_of: HashMap<Vec<u8>, u32>,
     /// Rows that promise a file and name none.
     nameless_count: u64,
@@ -74,6 +72,32 @@ struct Damaged {
     first: Option<String>,
 }
 
+/// Paths one after another, each whole in a block.
+#[derive(Debug, Default)]
+struct Paths {
+    blocks: Vec<Vec<u8>>,
+}
+
+impl Paths {
+    /// Where it is then.
+    fn put(&mut self, path: &[u8]) -> usize {
+        if self.blocks.last().is_none_or(|block| block.len() + path.len() > BLOCK_LEN) {
+            self.blocks.push(Vec::with_capacity(BLOCK_LEN.max(path.len())));
+        }
+        let before = (self.blocks.len() - 1) * BLOCK_LEN;
+        let Some(block) = self.blocks.last_mut() else { return before };
+        let at = before + block.len();
+        block.extend_from_slice(path);
+        at
+    }
+
+    fn at(&self, at: usize, len: u32) -> &[u8] {
+        let block = self.blocks.get(at / BLOCK_LEN);
+        let path = block.and_then(|block| block.get(at % BLOCK_LEN..)?.get(..len as usize));
+        path.unwrap_or_default()
+    }
+}
+
 #[derive(Debug)]
 struct RowAt {
     path_at: usize,
@@ -86,10 +110,9 @@ struct RowAt {
 }
 
 impl Catalogue {
-    /// Takes room for about so many rows at once: growing step by step leaves holes as large as the buffers themselves.
+    /// Takes room for about so many rows at once: growing step by step copies them, and leaves holes as large as they are.
     pub(super) fn reserve(&mut self, count: usize) {
         self.rows.reserve_exact(count);
-        self.names.reserve(count.saturating_mul(NAME_LEN));
     }
 
     /// Notes a row that is damaged, besides adding it.
@@ -115,8 +138,7 @@ impl Catalogue {
             self.nameless_count += u64::from(is_file);
             return;
         };
-        let path_at = self.names.len();
-        self.names.extend_from_slice(&row.relative_path);
+        let path_at = self.paths.put(&row.relative_path);
         let (id, mark) = (*id.as_bytes(), mark(row.flags, &row.file));
         self.rows.push(RowAt { path_at, path_len, domain, id, mark, is_file, seen: false });
     }
@@ -127,9 +149,7 @@ impl Catalogue {
             return Some(*domain);
         }
         let domain = u32::try_from(self.domains.len()).ok()?;
-        let at = self.names.len();
-        self.names.extend_from_slice(name);
-        self.domains.push(at..self.names.len());
+        self.domains.push(name.to_vec());
         self.domain_of.insert(name.to_vec(), domain);
         Some(domain)
     }
@@ -173,10 +193,8 @@ impl Catalogue {
     }
 
     fn row_names(&self, row: &RowAt) -> (&[u8], &[u8]) {
-        let domain = self.domains.get(row.domain as usize).cloned().unwrap_or_default();
-        let path = self.names.get(row.path_at..).unwrap_or_default();
-        let path = path.get(..row.path_len as usize).unwrap_or_default();
-        (self.names.get(domain).unwrap_or_default(), path)
+        let domain = self.domains.get(row.domain as usize).map_or(&[][..], Vec::as_slice);
+        (domain, self.paths.at(row.path_at, row.path_len))
     }
 
     /// Puts items, of which this gives row and stored path, in the order of a tree.

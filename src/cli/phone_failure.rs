@@ -26,6 +26,12 @@ const RESUMES: &str =
 /// What opens a backup that is here and waits.
 pub(super) const WAITS: &str = "all that the iPhone sent is kept: `russet reopen --phone-password-file FILE` with the right password makes the snapshot, and the iPhone is not needed; `--store-encrypted` stores it as it is (also if the password is right and the iPhone's keybag damaged, which looks the same), `russet backup --restart` throws it away";
 
+/// Of a spool in which something waits, or may.
+const WAITS_THERE: &str = "nothing already saved is affected, and nothing that came is given up; is the drive of the spool connected and writable? Then run the same command again: it goes on with what waits there. If its folder was moved, `--spool DIR` names the one it lies in now; `russet backup --restart` gives up what waits and asks the iPhone again";
+
+/// Of a spool that was to be made.
+const NOTHING_WAITS: &str = "nothing already saved is affected, and nothing was begun; is the drive of the spool connected and writable? `--spool DIR` names another folder";
+
 /// What waits and has lost the phone's list.
 const LIST_LOST: &str = "all that waits is kept, and no snapshot is affected; without that list it is no backup. Is the drive of the spool sound? Once it reads again, or a good copy of the spool is in its place, `russet backup` makes the snapshot; `russet backup --restart` gives up what waits and asks the iPhone again";
 
@@ -100,7 +106,8 @@ impl From<BackupError> for Failure {
             BackupError::SpoolTooSmall { .. } => Self::of(code::NO_SPACE, &error).next(
                 "nothing was begun; name a folder on a larger drive with `--spool DIR`: what an encrypted iPhone sends in one run waits there, sealed, until its keys come",
             ),
-            BackupError::Spool(error) => of_spool(&error),
+            BackupError::Spool(error) => of_spool(&error, WAITS_THERE),
+            BackupError::NoSpool(error) => of_spool(&error, NOTHING_WAITS),
             BackupError::Ingest(IngestError::Session(error)) | BackupError::Session(error) => {
                 error.into()
             }
@@ -143,14 +150,14 @@ fn code_of(locked: &Locked) -> u8 {
 /// What an interrupted backup left, and cannot be read now.
 pub(super) fn of_draft(error: &DraftLoadError) -> Failure {
     match error {
-        DraftLoadError::Spool(error) => of_spool(error),
+        DraftLoadError::Spool(error) => of_spool(error, WAITS_THERE),
         error => Failure::of(code::FAILED, error).next(
             "nothing that is kept was touched; is the drive sound and connected? Run the same command again; `russet backup --restart` gives up what was interrupted",
         ),
     }
 }
 
-fn of_spool(error: &SpoolError) -> Failure {
+fn of_spool(error: &SpoolError, next: &str) -> Failure {
     match error {
         SpoolError::Busy { .. } => {
             return Failure::of(code::LOCKED, error).next(
@@ -169,9 +176,7 @@ fn of_spool(error: &SpoolError) -> Failure {
         error if error.is_absent() => code::NO_DRIVE,
         _ => code::FAILED,
     };
-    Failure::of(exit, error).next(
-        "nothing already saved is affected; is the drive of the spool connected and writable? What waits there is kept for the next run; `russet backup --restart` gives it up and asks the iPhone again. If its folder was moved, `--spool DIR` names the one it lies in now",
-    )
+    Failure::of(exit, error).next(next)
 }
 
 impl From<TakeError> for Failure {
@@ -184,7 +189,7 @@ impl From<TakeError> for Failure {
             )
             .next("free some space on it (`russet forget`, then `russet prune`), and run the same command: it goes on where it stopped"),
             TakeError::Locked(ref why) => Self::of(code_of(why), &error).next(WAITS),
-            TakeError::Host(HostError::Spool(ref error)) => of_spool(error),
+            TakeError::Host(HostError::Spool(ref error)) => of_spool(error, WAITS_THERE),
             TakeError::Draft(ref error) => of_draft(error),
             TakeError::Host(HostError::ListLost(_)) => Self::of(code::INCOMPLETE, &error).next(
                 LIST_LOST,

@@ -105,7 +105,8 @@ impl<'a> Arranging<'a> {
             items.push(Place { path, row: None, is_file: kind == ItemKind::File });
         }
         let (mut catalogue, problems) = (Catalogue::default(), Problems::default());
-        catalogue.reserve(items.len());
+        // Some rows are of folders, which no item is stored for.
+        catalogue.reserve(items.len() + items.len() / 8);
         Self { items, counts, catalogue, mark, fresh, checked_count: 0, problems }
     }
 
@@ -307,7 +308,7 @@ mod tests {
         let arranged = arrange(&[], &[nameless(1), nameless(2)]);
         assert_eq!(
             arranged.problems.first().unwrap().why,
-            "1 of its rows promise a file and name none"
+            "1 of its rows promises a file and names none"
         );
     }
 

@@ -32,6 +32,7 @@ use crate::capture::device::connect::{
     ConnectError, Connection, Heartbeat, Phone, Pieces, Stop, SyncGuard, Values, gather, info_plist,
 };
 use crate::capture::device::record as draft;
+use crate::capture::device::space::RESERVE_LEN;
 use crate::capture::device::spool::SpoolError;
 use crate::capture::device::take::{TakeError, Wish, take};
 use crate::capture::device::{Link, LinkError};
@@ -88,12 +89,15 @@ pub enum BackupError {
     /// Where what comes waits for its keys.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The same, and nothing waits there yet.
+    #[error(transparent)]
+    NoSpool(SpoolError),
     /// A whole backup cannot fit there.
-    #[error("the iPhone holds about {}, and the drive of the spool {} has {} free", size(*need_len), dir.display(), size(*free_len))]
+    #[error("the iPhone holds about {}, and the drive of the spool {} has {}", size(*need_len), dir.display(), shown_free(*free_len))]
     SpoolTooSmall {
         /// What the phone holds.
         need_len: u64,
-        /// What may be written.
+        /// What is free there; some of it is never used.
         free_len: u64,
         /// Where.
         dir: PathBuf,
@@ -119,6 +123,11 @@ pub enum BackupError {
     /// The repository's parameters.
     #[error("the repository's parameters for cutting files cannot be used")]
     Cuts(#[from] SizesError),
+}
+
+/// What is free on a drive, in words.
+fn shown_free(free_len: u64) -> String {
+    format!("{} free ({} always stay free)", size(free_len), size(RESERVE_LEN))
 }
 
 impl From<BeginError> for BackupError {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use russet_store::backend::beside;
 
-use super::{BackupError, Run};
+use super::{BackupError, Run, shown_free};
 use crate::capture::device::begin::Begun;
 use crate::capture::device::connect::{Values, same_udid};
 use crate::capture::device::space::room_of;
@@ -53,7 +53,12 @@ impl Run<'_> {
         let is_spooled = is_opened || known.is_some();
         begun.spool = match known.and_then(|record| self.stays(record, observer)) {
             Some(record) => {
-                let (spool, cut_len) = Spool::resume(record, &self.keys.spool, ambient)?;
+                let is_empty = record.end == 0;
+                let resumed = Spool::resume(record, &self.keys.spool, ambient);
+                let (spool, cut_len) = resumed.map_err(|error| match is_empty {
+                    true => BackupError::NoSpool(error),
+                    false => BackupError::Spool(error),
+                })?;
                 if cut_len > 0 {
                     observer.remark(&format!(
                         "{} that were not yet safe when the last backup was interrupted are asked for again",
@@ -64,7 +69,8 @@ impl Run<'_> {
             }
             None if is_spooled => {
                 self.has_room(&begun, values, observer)?;
-                Some(Spool::create(&self.keys.spool, self.repository.id(), ambient)?)
+                let made = Spool::create(&self.keys.spool, self.repository.id(), ambient);
+                Some(made.map_err(BackupError::NoSpool)?)
             }
             None => None,
         };
@@ -134,9 +140,11 @@ impl Run<'_> {
     ) -> Result<(), BackupError> {
         let dir = self.keys.spool.dir.clone();
         let free_len = match beside::free_len(&dir) {
-            Ok(free_len) => room_of(free_len),
-            Err(source) => return Err(SpoolError::Io { path: dir, source }.into()),
+            Ok(free_len) => free_len,
+            Err(source) => return Err(BackupError::NoSpool(SpoolError::Io { path: dir, source })),
         };
+        let room_len = room_of(free_len);
+        let free_len = free_len.unwrap_or(room_len);
         let base = begun.record.base.as_ref().filter(|_| !self.options.full);
         let base = base.and_then(|base| self.snapshots.iter().find(|s| s.id == base.snapshot));
         let is_whole = base.is_none_or(|base| base.record.encrypted != Some(true));
@@ -145,18 +153,18 @@ impl Run<'_> {
             return Ok(());
         };
         let need_len = total_len.saturating_sub(unused_len);
-        if !is_whole || need_len <= free_len {
+        if !is_whole || need_len <= room_len {
             return Ok(());
         }
         // Apps and what lies in iCloud are counted, and not sent: less than half of it is plainly too small.
-        if need_len / 2 > free_len {
+        if need_len / 2 > room_len {
             return Err(BackupError::SpoolTooSmall { need_len, free_len, dir });
         }
         observer.remark(&format!(
-            "the iPhone holds about {}, and {} has {} free: what it sends may not fit",
+            "the iPhone holds about {}, and {} has {}: what it sends may not fit",
             size(need_len),
             dir.display(),
-            size(free_len),
+            shown_free(free_len),
         ));
         Ok(())
     }

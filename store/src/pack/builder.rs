@@ -57,17 +57,17 @@ pub enum PackError {
     DirectoryNotProved(#[source] PackHeadError),
 }
 
-/// Payloads up to this length lie together in one room: a pack of tiny files has hundreds of thousands, and a piece of memory
+/// Payloads up to this length lie together in rooms: a pack of tiny files has hundreds of thousands, and a piece of memory
 /// for each would leave as many holes when the pack is written.
 const SMALL_LEN_MAX: usize = 16 << 10;
-/// The room for them. The system gives pages only when they are touched, and takes them back with the room.
-const SMALL_ROOM_LEN: usize = 40 << 20;
+/// A room for them. A pack has as many as it needs: one for all would be mostly empty in most, and be touched when it is wiped.
+const SMALL_ROOM_LEN: usize = 2 << 20;
 
 /// Blobs that will become a pack.
 pub struct PackBuilder {
     pack_type: PackType,
     blobs: Vec<Waiting>,
-    small: Vec<u8>,
+    small: Vec<Vec<u8>>,
     len: usize,
 }
 
@@ -81,7 +81,8 @@ struct Waiting {
 
 enum Payload {
     Own(Vec<u8>),
-    Small(Range<u32>),
+    /// Which room, and where in it.
+    Small(u32, Range<u32>),
 }
 
 impl PackBuilder {
@@ -100,18 +101,21 @@ impl PackBuilder {
     }
 
     fn keep(&mut self, payload: Vec<u8>) -> Payload {
-        let end = self.small.len() + payload.len();
-        if payload.len() > SMALL_LEN_MAX || end > SMALL_ROOM_LEN {
+        if payload.len() > SMALL_LEN_MAX {
             return Payload::Own(payload);
         }
-        let (Ok(start), Ok(end)) = (u32::try_from(self.small.len()), u32::try_from(end)) else {
+        if self.small.last().is_none_or(|room| room.len() + payload.len() > SMALL_ROOM_LEN) {
+            self.small.push(Vec::with_capacity(SMALL_ROOM_LEN));
+        }
+        let number = u32::try_from(self.small.len() - 1);
+        let (Ok(number), Some(room)) = (number, self.small.last_mut()) else {
             return Payload::Own(payload);
         };
-        if self.small.is_empty() {
-            self.small.reserve_exact(SMALL_ROOM_LEN);
-        }
-        self.small.extend_from_slice(&payload);
-        Payload::Small(start..end)
+        let (Ok(start), Ok(len)) = (u32::try_from(room.len()), u32::try_from(payload.len())) else {
+            return Payload::Own(payload);
+        };
+        room.extend_from_slice(&payload);
+        Payload::Small(number, start..start + len)
     }
 
     /// About the length of the file, without padding.
@@ -207,7 +211,7 @@ impl Waiting {
     fn payload_len(&self) -> usize {
         match &self.payload {
             Payload::Own(payload) => payload.len(),
-            Payload::Small(range) => range.len(),
+            Payload::Small(_, range) => range.len(),
         }
     }
 }
@@ -226,7 +230,7 @@ fn shuffle(blobs: &mut [Waiting], ambient: &dyn Ambient) -> Result<(), NoRandomn
 
 fn lay_out(
     blobs: Vec<Waiting>,
-    small: &[u8],
+    small: &[Vec<u8>],
     cipher: &BlobCipher,
     bytes: &mut Vec<u8>,
 ) -> Result<Vec<Entry>, PackError> {
@@ -237,9 +241,10 @@ fn lay_out(
         let offset = bytes.len();
         match &blob.payload {
             Payload::Own(payload) => bytes.extend_from_slice(payload),
-            Payload::Small(range) => {
+            Payload::Small(number, range) => {
                 let range = range.start as usize..range.end as usize;
-                bytes.extend_from_slice(small.get(range).unwrap_or_default());
+                let room = small.get(*number as usize);
+                bytes.extend_from_slice(room.and_then(|room| room.get(range)).unwrap_or_default());
             }
         }
         let tag = cipher.seal_blob(ordinal, bytes.get_mut(offset..).unwrap_or_default())?;

@@ -255,6 +255,9 @@ impl<'h, 'f, 's, 'r> Host<'h, 'f, 's, 'r> {
         self.options.record.saved = self.now();
         let content = json(&self.options.record)?;
         repository.put_checkpoint(id, &content)?;
+        if let Some(spool) = &mut self.options.spool {
+            spool.saved();
+        }
         (self.unsaved_len, self.unsaved_count) = (0, 0);
         (self.saved, self.status_came) = (Instant::now(), false);
         Ok(())

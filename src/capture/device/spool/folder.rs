@@ -135,5 +135,5 @@ fn is_bare(folder: &Path) -> bool {
 /// Whether a spool is surely this repository's, with nobody at work on it.
 fn is_of(folder: &Path, repository: &Path) -> bool {
     let whose = Held::take(folder).map(|mut held| held.whose(repository));
-    matches!(whose, Ok(Ok(Whose::Ours)))
+    matches!(whose, Ok(Ok((Whose::Ours, _))))
 }

@@ -52,6 +52,9 @@ pub struct SpoolRecord {
     pub segment_len: u64,
     /// Where what is durable ends.
     pub end: u64,
+    /// How often it was made durable.
+    #[serde(default)]
+    pub turn: u64,
 }
 
 /// Why a spool cannot be used.
@@ -81,7 +84,7 @@ pub enum SpoolError {
         path: PathBuf,
     },
     /// It is not surely this repository's.
-    #[error("the spool {} was made by another copy of this repository, or by this one where it lay before", path.display())]
+    #[error("the spool {} was made or gone on with by another copy of this repository, or by this one where it lay before", path.display())]
     Anothers {
         /// Where it is.
         path: PathBuf,
@@ -142,7 +145,9 @@ pub enum AppendError {
 /// A spool that files are put into.
 pub struct Spool {
     record: SpoolRecord,
-    _held: Held,
+    held: Held,
+    /// The repository's own folder.
+    repository: PathBuf,
     ambient: Arc<dyn Ambient>,
     durable: Arc<dyn Durable>,
     writer: Option<Writer>,
@@ -170,12 +175,13 @@ impl Spool {
         fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
         folder::create(&folder).map_err(|source| failed(&folder, source))?;
         let mut held = Held::take(&folder)?;
-        held.name(&folder, &place.location(), place.durable.as_ref())?;
+        held.name(&folder, (&place.location(), 0), place.durable.as_ref())?;
         place.durable.folder(dir).map_err(|source| failed(dir, source))?;
         let frames = (place.segment_len.min(SEGMENT_LEN) / FRAME).max(1);
         let key = SpoolKey::new(draw(ambient.as_ref())?);
         let beside = place.owner();
-        let record = SpoolRecord { folder, beside, key, segment_len: frames * FRAME, end: 0 };
+        let segment_len = frames * FRAME;
+        let record = SpoolRecord { folder, beside, key, segment_len, end: 0, turn: 0 };
         Ok(Self::at(record, held, place, ambient, 0))
     }
 
@@ -192,7 +198,8 @@ impl Spool {
         let (mut held, whose) = place.claim(&record, &record.folder)?;
         if whose != Whose::Ours {
             // On a drive that can only be read it is gone on with as it is.
-            let _unnamed = held.name(&record.folder, &place.location(), place.durable.as_ref());
+            let named = (&*place.location(), record.turn);
+            let _unnamed = held.name(&record.folder, named, place.durable.as_ref());
         }
         let cut_len = cut(&record)?;
         let at = record.end.checked_next_multiple_of(record.segment_len);
@@ -210,7 +217,8 @@ impl Spool {
         let durable = Arc::clone(&place.durable);
         Self {
             record,
-            _held: held,
+            held,
+            repository: place.location(),
             ambient,
             durable,
             writer: None,
@@ -299,7 +307,13 @@ impl Spool {
             self.is_dirty = false;
         }
         self.record.end = self.at;
+        self.record.turn = self.record.turn.saturating_add(1);
         Ok(())
+    }
+
+    /// The record as [`Self::sync`] left it stands in a durable checkpoint: whoever has an earlier one is behind.
+    pub fn saved(&mut self) {
+        self.held.turn(&self.repository, self.record.turn);
     }
 
     /// Reads a file back.

@@ -1,15 +1,16 @@
-//! Whose a spool is, and who is at work on it.
+//! Whose a spool is, how far whoever went on with it came, and who is at work on it.
 //!
 //! Invariant: the file `owner` in its folder tells where the repository lies that it belongs to, in a way that gives no path away,
 //! and is locked as long as a process is at work there. A repository that it does not name is another copy's, or lay elsewhere when
-//! it was made; only without the file anybody may take it whose draft finds it. Where a drive has no locks, nobody else is seen.
+//! it was made; only without the file anybody may take it whose draft finds it. The turn in it is never later than that of the draft
+//! that it belongs to: a draft of an earlier turn is an old copy's. Where a drive has no locks, nobody else is seen.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::Path;
 
 use russet_store::backend::beside;
-use russet_store::ids::hex;
+use russet_store::ids::{hex, unhex};
 
 use super::{Durable, SpoolError, failed};
 
@@ -58,26 +59,32 @@ impl Held {
         }
     }
 
-    /// Whose it is, asked for the repository in that folder.
+    /// Whose it is, asked for the repository in that folder, and the turn in which it was gone on with.
     ///
     /// # Errors
     /// It cannot be read.
-    pub(super) fn whose(&mut self, repository: &Path) -> io::Result<Whose> {
-        let Some(file) = &mut self.file else { return Ok(Whose::Nobodys) };
-        let (mark, mut found) = (mark(repository), Vec::new());
+    pub(super) fn whose(&mut self, repository: &Path) -> io::Result<(Whose, u64)> {
+        let Some(file) = &mut self.file else { return Ok((Whose::Nobodys, 0)) };
+        let mut found = Vec::new();
         file.rewind()?;
-        file.take(mark.len() as u64 + 1).read_to_end(&mut found)?;
-        Ok(if found == mark.as_bytes() { Whose::Ours } else { Whose::Anothers })
+        file.take(LEN + 1).read_to_end(&mut found)?;
+        // What nobody wrote is nobody's to guess at.
+        Ok(decode(&found).map_or((Whose::Anothers, 0), |(mark, turn)| {
+            match mark == mark_of(repository) {
+                true => (Whose::Ours, turn),
+                false => (Whose::Anothers, turn),
+            }
+        }))
     }
 
-    /// Writes down that it is the repository's in that folder.
+    /// Writes down that it is the repository's in that folder, in this turn.
     ///
     /// # Errors
     /// It cannot be written, or another process was quicker.
     pub(super) fn name(
         &mut self,
         folder: &Path,
-        repository: &Path,
+        (repository, turn): (&Path, u64),
         durable: &dyn Durable,
     ) -> Result<(), SpoolError> {
         let path = folder.join(NAME);
@@ -86,15 +93,22 @@ impl Held {
             let made = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
             *self = Self::locked(made.map_err(failed)?, folder)?;
         }
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let mut write = || {
-            file.rewind()?;
-            file.write_all(mark(repository).as_bytes())?;
-            file.set_len(mark(repository).len() as u64)?;
-            durable.file(&path, file)
-        };
-        write().map_err(failed)?;
+        self.write(&encode(&mark_of(repository), turn)).map_err(failed)?;
+        let synced = self.file.as_ref().map_or(Ok(()), |file| durable.file(&path, file));
+        synced.map_err(failed)?;
         durable.folder(folder).map_err(|source| super::failed(folder, source))
+    }
+
+    /// Writes down another turn, whose checkpoint is durable. A drive that does not take it now knows an earlier one.
+    pub(super) fn turn(&mut self, repository: &Path, turn: u64) {
+        let _earlier = self.write(&encode(&mark_of(repository), turn));
+    }
+
+    fn write(&mut self, bytes: &str) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.rewind()?;
+        file.write_all(bytes.as_bytes())?;
+        file.set_len(bytes.len() as u64)
     }
 
     /// Removes what it holds.
@@ -116,8 +130,42 @@ fn is_only_to_read(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
 }
 
-/// What the file holds.
-fn mark(repository: &Path) -> String {
-    let path = repository.as_os_str().as_encoded_bytes();
-    hex(&blake3::derive_key(CONTEXT, path)) + "\n"
+/// Bytes of the file.
+const LEN: u64 = 64 + 1 + 16 + 1;
+
+fn encode(mark: &[u8; 32], turn: u64) -> String {
+    format!("{}\n{turn:016x}\n", hex(mark))
+}
+
+fn decode(bytes: &[u8]) -> Option<([u8; 32], u64)> {
+    let (mark, turn) = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once('\n')?;
+    Some((unhex(mark)?, u64::from_be_bytes(unhex(turn)?)))
+}
+
+/// Tells one place from another, and gives neither away.
+fn mark_of(repository: &Path) -> [u8; 32] {
+    blake3::derive_key(CONTEXT, repository.as_os_str().as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_owner_comes_back_and_its_parts_are_none(mark: [u8; 32], turn: u64, at in 0usize..82) {
+            let bytes = encode(&mark, turn);
+            prop_assert_eq!(bytes.len() as u64, LEN);
+            prop_assert_eq!(decode(bytes.as_bytes()), Some((mark, turn)));
+            prop_assert_eq!(decode(bytes.as_bytes().get(..at).unwrap_or_default()), None);
+        }
+
+        #[test]
+        fn any_bytes_are_an_owner_that_encodes_to_them_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            if let Some((mark, turn)) = decode(&bytes) {
+                prop_assert_eq!(encode(&mark, turn).into_bytes(), bytes);
+            }
+        }
+    }
 }

@@ -71,7 +71,8 @@ impl SpoolPlace {
         folder: &Path,
     ) -> Result<(Held, Whose), SpoolError> {
         let mut held = Held::take(folder)?;
-        let whose = held.whose(&self.location()).map_err(|source| failed(folder, source))?;
+        let found = held.whose(&self.location());
+        let (whose, turn) = found.map_err(|source| failed(folder, source))?;
         let lies_in = folder.parent().unwrap_or(Path::new(""));
         let is_beside =
             lies_in == self.beside && spool.beside.as_deref() == Some(&*self.name_here());
@@ -79,7 +80,8 @@ impl SpoolPlace {
         let is_left = |name: &String| !lies_in.join(name).exists();
         let was_left =
             self.is_named && lies_in == self.dir && spool.beside.as_ref().is_some_and(is_left);
-        if whose == Whose::Anothers && !is_beside && !was_left {
+        let is_ahead = turn > spool.turn;
+        if is_ahead || whose == Whose::Anothers && !is_beside && !was_left {
             return Err(SpoolError::Anothers { path: folder.to_path_buf() });
         }
         Ok((held, whose))
@@ -193,7 +195,8 @@ impl SpoolRecord {
             return Ok(());
         }
         if whose == Whose::Anothers {
-            held.name(&self.folder, &place.location(), place.durable.as_ref())?;
+            let named = (&*place.location(), self.turn);
+            held.name(&self.folder, named, place.durable.as_ref())?;
         }
         self.beside = place.owner();
         Ok(())

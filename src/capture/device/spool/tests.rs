@@ -372,7 +372,7 @@ fn a_copy_of_a_repository_goes_on_with_the_copy_of_its_spool() {
     // From then on it says so itself.
     Spool::resume(record.clone(), &place, Arc::new(System)).unwrap();
     let whose = Held::take(&copy).unwrap().whose(&second.path().join("r")).unwrap();
-    assert_eq!(whose, Whose::Ours);
+    assert_eq!(whose, (Whose::Ours, 1));
 }
 
 #[test]
@@ -433,21 +433,56 @@ fn nobody_touches_a_spool_at_which_somebody_is_at_work() {
 }
 
 #[test]
+fn a_draft_that_another_copy_has_left_behind_does_not_cut_what_came_since() {
+    let (dir, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Two drives with copies of a repository, in turn at the same place.
+    let mut place = beside_r(dir.path());
+    place.put_in(shared.path().to_path_buf());
+    for place in [place, beside_r(dir.path())] {
+        let mut first = Spool::create(&place, repository(), Arc::new(System)).unwrap();
+        let file = put(&mut first, &content(1, 100_000));
+        first.sync().unwrap();
+        let second = first.record().clone();
+        first.saved();
+        drop(first);
+        let (mut first, _) = Spool::resume(second.clone(), &place, Arc::new(System)).unwrap();
+        put(&mut first, &content(2, 400_000));
+        first.sync().unwrap();
+        // A kill before the checkpoint harms nobody who has the one before.
+        drop(first);
+        let (mut first, _) = Spool::resume(second.clone(), &place, Arc::new(System)).unwrap();
+        let late = put(&mut first, &content(2, 400_000));
+        first.sync().unwrap();
+        first.saved();
+        let record = first.record().clone();
+        drop(first);
+        let sought = second.clone().seek(&place, || [place_of(&file)].into_iter());
+        assert!(matches!(sought, Err(SpoolError::Anothers { .. })), "{sought:?}");
+        let resumed = Spool::resume(second.clone(), &place, Arc::new(System)).map(drop);
+        assert!(matches!(resumed, Err(SpoolError::Anothers { .. })), "{resumed:?}");
+        assert_eq!(second.located(&place), None);
+        let (_, cut_len) = Spool::resume(record.clone(), &place, Arc::new(System)).unwrap();
+        assert_eq!(cut_len, 0);
+        assert_eq!(of_record(&record, &late).unwrap(), content(2, 400_000));
+    }
+}
+
+#[test]
 fn an_owner_that_is_torn_or_anything_else_is_not_ours() {
     let dir = tempfile::tempdir().unwrap();
     let record = spool(dir.path()).record().clone();
     let path = record.folder.join(owner::NAME);
     let ours = fs::read(&path).unwrap();
-    assert_eq!(ours.len(), 65);
+    assert_eq!(ours.len(), 82);
     let whose = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        Held::take(&record.folder).unwrap().whose(&nowhere().location()).unwrap()
+        Held::take(&record.folder).unwrap().whose(&nowhere().location()).unwrap().0
     };
     assert_eq!(whose(&ours), Whose::Ours);
     let longer = [&ours[..], b"x"].concat();
     let mut other = ours.clone();
     other[7] ^= 1;
-    for bytes in [&[][..], &ours[..64], &longer, &other, &[7; 100_000]] {
+    for bytes in [&[][..], &ours[..81], &longer, &other, &[7; 100_000]] {
         assert_eq!(whose(bytes), Whose::Anothers);
     }
 }

@@ -117,7 +117,8 @@ fn a_spool_that_can_only_be_read_any_more_keeps_the_backup_for_another_run() {
     let (scene, phone) = waiting(Some(dir.path()));
     drive.again("ro");
     let ran = scene.run(NO_PHONE, &["backup"]).code(1);
-    ran.says(&["the spool", "Read-only file system", "connected and writable", "kept"]);
+    let ran = ran.says(&["the spool", "Read-only file system", "connected and writable"]);
+    ran.says(&["nothing that came is given up", "goes on with what waits there"]);
     assert_eq!(scene.draft_count(), 1);
     assert!(scene.repository.snapshots().is_empty());
     drive.again("rw");
@@ -126,6 +127,34 @@ fn a_spool_that_can_only_be_read_any_more_keeps_the_backup_for_another_run() {
     scene.assert_restores(id(&summary), &phone.truth().encrypted());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     assert_nothing_left(&scene);
+}
+
+#[test]
+fn where_no_spool_can_be_made_nothing_is_said_to_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(drive) = Mounted::drive(1 << 38, dir.path()) else { return };
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    drive.again("ro");
+    let address = phone.serve(Script::default());
+    let ran = scene.run(&address, &["backup", "--spool", text(dir.path())]).code(1);
+    let ran = ran.says(&["Read-only file system", "nothing was begun"]);
+    assert!(!ran.stderr.contains("waits"), "{}", ran.stderr);
+    assert_eq!(phone.noted("plan"), Vec::<Value>::new());
+    assert_nothing_left(&scene);
+}
+
+#[test]
+fn a_drive_that_is_too_small_is_told_with_all_that_is_free_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    // Less than what is never used.
+    let Some(_drive) = Mounted::drive(300 << 20, dir.path()) else { return };
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let free_len = russet_store::backend::beside::free_len(dir.path()).unwrap().unwrap();
+    let address = phone.serve(Script::default());
+    let ran = scene.run(&address, &["backup", "--spool", text(dir.path())]).code(16);
+    let free = russet::observe::size(free_len);
+    assert!(!free.starts_with('0'), "{free}");
+    ran.says(&[&format!("{free} free (536.8 MB always stay free)")]);
 }
 
 /// Pulls the cable as soon as that is allowed. None: there was a snapshot already.

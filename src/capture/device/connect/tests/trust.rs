@@ -106,7 +106,7 @@ fn a_phone_tells_its_values_to_a_paired_computer() {
     assert_eq!(values.phone_number.as_deref(), Some("+1 (555) 010-9999"));
     assert_eq!(values.imei.as_deref(), Some("356938035643809"));
     assert_eq!((values.battery_percent, values.is_charging), (Some(80), Some(true)));
-    assert_eq!(values.total_data_len, Some(128_000_000_000));
+    assert_eq!(values.total_data_len, Some(64_100_000_000));
     assert_eq!(values.free_data_len, Some(64_000_000_000));
     assert_eq!((values.will_encrypt, values.is_find_my_on), (Some(false), Some(false)));
     assert_eq!(values.is_wifi_on, Some(false));
