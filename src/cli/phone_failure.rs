@@ -250,7 +250,7 @@ fn of_phone(error: &TakeError, number: i64, unreadable: &[Unreadable], again: bo
         ),
         104 if again => (
             code::FAILED,
-            "the same files failed the last time: restart the iPhone and run it with `--restart`",
+            "the same files failed the last time: restart the iPhone and run it with `--restart`; if they fail again, remove them or their app on the iPhone: it finishes no backup while it cannot read one of its files",
         ),
         104 => (
             code::FAILED,
