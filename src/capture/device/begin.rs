@@ -12,7 +12,7 @@ use super::draft::{Draft, DraftTree};
 use super::host::STATUS;
 use super::record::{self, Base, DraftLoadError, DraftRecord, Found};
 use super::spool::{Spool, SpoolPlace};
-use crate::observe::Observer;
+use crate::observe::{Observer, by_count, counted};
 use crate::snapshot::Snapshot;
 use crate::snapshot::record::Verdict;
 
@@ -67,7 +67,9 @@ pub fn begin(
     let (drafts, odd_count) = record::all(repository);
     if odd_count > 0 {
         observer.remark(&format!(
-            "{odd_count} interrupted backups cannot be read; `russet prune --drop-drafts` gives them up"
+            "{} cannot be read; `russet prune --drop-drafts` gives {} up",
+            counted(odd_count as u64, "interrupted backup"),
+            by_count(odd_count as u64, "it", "them"),
         ));
     }
     let (mut resumed, mut given_up) = (None, Vec::new());
@@ -218,7 +220,11 @@ fn load_base(
             }
             return (Some(base), draft);
         }
-        Ok((_, absent_count)) => format!("{absent_count} pieces of it are missing"),
+        Ok((_, absent_count)) => format!(
+            "{} of it {} missing",
+            counted(absent_count as u64, "piece"),
+            by_count(absent_count as u64, "is", "are")
+        ),
         Err(error) => error.to_string(),
     };
     observer.remark(&format!(

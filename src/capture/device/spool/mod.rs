@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use self::folder::{numbers, segment_path};
 use self::owner::{Held, Whose};
 use self::segment::{FRAME_LEN, Writer, frame_at, frame_count};
+use crate::observe::{by_count, counted};
 
 /// Bytes of files in a segment, unless told otherwise.
 pub const SEGMENT_LEN: u64 = 1 << 30;
@@ -70,7 +71,7 @@ pub enum SpoolError {
         source: io::Error,
     },
     /// What a draft names is not there.
-    #[error("{lost_count} files that wait in the spool {} are gone or cut short", path.display())]
+    #[error("{} in the spool {} {} gone or cut short", counted(*lost_count, "waiting file"), path.display(), by_count(*lost_count, "is", "are"))]
     Lost {
         /// Where they should be.
         path: PathBuf,
