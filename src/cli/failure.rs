@@ -427,13 +427,13 @@ impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         match &error {
             RestoreError::NoSpace { .. } => Self::of(code::NO_SPACE, &error)
-                .next("delete the unfinished folder, and restore to a drive with more space"),
+                .next("delete the folder whose name ends with .unfinished, and restore to a drive with more space"),
             RestoreError::Exists { .. } => {
                 Self::of(code::FAILED, &error).next("restore to another folder")
             }
             RestoreError::Stopped => {
-                Self::new(code::INTERRUPTED, "stopped as asked; the restored folder is unfinished")
-                    .next("delete it and restore again")
+                Self::new(code::INTERRUPTED, "stopped as asked; the restored folder is not done")
+                    .next("delete it (its name ends with .unfinished) and restore again")
             }
             RestoreError::InsideRepository { .. } => Self::of(code::FAILED, &error)
                 .next("restore to a folder outside: what is restored is not sealed"),

@@ -1,7 +1,8 @@
 //! Writing a snapshot back as a backup folder.
 //!
 //! Invariant: nothing that exists is overwritten; no byte is left in the target under a file's name that was not captured: each
-//! file is written under a temporary name, checked whole, and renamed. Damage costs the files it hits, which are named.
+//! file is written under a temporary name, checked whole, and renamed. Damage costs the files it hits, which are named. The folder
+//! has the name of a backup only once all that comes back is in it: whatever dies before leaves one that nobody takes for a backup.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File, FileTimes};
@@ -104,7 +105,8 @@ pub fn restore(
     observer: &dyn Observer,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Restored, RestoreError> {
-    let folder = make_folder(snapshot, options)?;
+    let names = Names::of(snapshot, options)?;
+    let folder = names.make(&options.target)?;
     let counts = snapshot.record.counts;
     observer.begin(Phase::Restoring, counts.len, counts.files);
     let work = Work {
@@ -162,6 +164,8 @@ pub fn restore(
         }
     }
     sync_dir(&folder);
+    let folder = names.give(&folder)?;
+    sync_dir(&options.target);
     Ok(Restored {
         file_count: work.file_count.load(Ordering::Relaxed),
         len: work.len.load(Ordering::Relaxed),
@@ -187,6 +191,9 @@ pub fn check_target(target: &Path, location: &Path) -> Result<(), RestoreError> 
     }
 }
 
+/// What the name of a folder ends with that is not done.
+const UNFINISHED: &str = ".unfinished";
+
 /// Files that are sorted by pack and written together.
 const BATCH_COUNT: usize = 4096;
 
@@ -205,28 +212,59 @@ pub(super) fn target_error(path: &Path, source: io::Error) -> RestoreError {
     }
 }
 
-fn make_folder(snapshot: &Snapshot, options: &RestoreOptions) -> Result<PathBuf, RestoreError> {
-    let udid = &snapshot.record.udid;
-    if !names_a_folder(udid) {
-        return Err(RestoreError::Udid(udid.chars().take(64).collect()));
-    }
-    let failed = target_error;
-    fs::create_dir_all(&options.target).map_err(|e| failed(&options.target, e))?;
-    let first = options.target.join(udid);
-    match fs::create_dir(&first) {
-        Ok(()) => return Ok(first),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed(&first, error)),
-    }
-    let date = jiff::Timestamp::from_second(snapshot.record.backup_time).unwrap_or_default();
-    let date = date.to_zoned(options.zone.clone()).strftime("%Y%m%d-%H%M%S").to_string();
-    let second = options.target.join(format!("{udid}-{date}"));
-    match fs::create_dir(&second) {
-        Ok(()) => Ok(second),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(RestoreError::Exists { first, second })
+/// What the folder may be called: as the phone's programs know it, or with the backup's date.
+struct Names {
+    first: PathBuf,
+    second: PathBuf,
+}
+
+impl Names {
+    fn of(snapshot: &Snapshot, options: &RestoreOptions) -> Result<Self, RestoreError> {
+        let udid = &snapshot.record.udid;
+        if !names_a_folder(udid) {
+            return Err(RestoreError::Udid(udid.chars().take(64).collect()));
         }
-        Err(error) => Err(failed(&second, error)),
+        let date = jiff::Timestamp::from_second(snapshot.record.backup_time).unwrap_or_default();
+        let date = date.to_zoned(options.zone.clone()).strftime("%Y%m%d-%H%M%S").to_string();
+        let [first, second] =
+            [udid.clone(), format!("{udid}-{date}")].map(|name| options.target.join(name));
+        Ok(Self { first, second })
+    }
+
+    /// The first that is free.
+    fn free(&self) -> Result<&Path, RestoreError> {
+        let is_free = |name: &&PathBuf| matches!(fs::symlink_metadata(name), Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let free = [&self.first, &self.second].into_iter().find(is_free);
+        free.map(PathBuf::as_path).ok_or_else(|| RestoreError::Exists {
+            first: self.first.clone(),
+            second: self.second.clone(),
+        })
+    }
+
+    /// Makes the folder under a name that says that it is not done.
+    fn make(&self, target: &Path) -> Result<PathBuf, RestoreError> {
+        fs::create_dir_all(target).map_err(|error| target_error(target, error))?;
+        let name = self.free()?.file_name().unwrap_or_default().to_string_lossy();
+        let mut number = 1;
+        loop {
+            let end = if number == 1 { String::new() } else { format!("-{number}") };
+            let folder = target.join(format!("{name}{UNFINISHED}{end}"));
+            match fs::create_dir(&folder) {
+                Ok(()) => return Ok(folder),
+                // One that a restore before left there.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => {
+                    number += 1;
+                }
+                Err(error) => return Err(target_error(&folder, error)),
+            }
+        }
+    }
+
+    /// Gives it its own.
+    fn give(&self, folder: &Path) -> Result<PathBuf, RestoreError> {
+        let name = self.free()?.to_path_buf();
+        fs::rename(folder, &name).map_err(|error| target_error(&name, error))?;
+        Ok(name)
     }
 }
 

@@ -4,6 +4,10 @@ use std::fs::{self, File, FileTimes};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use jiff::tz::TimeZone;
+use russet::observe::Collecting;
+use russet::ops::restore::{RestoreError, RestoreOptions, restore};
+use russet::snapshot::record;
 use russet_testkit::{Encryption, FakeBackup, Phone, PhoneOptions, assert_same_backup};
 
 use super::support::{DATE, TestRepository, UDID, WEEK, differences, fake, noise, stored, text};
@@ -32,6 +36,34 @@ fn every_week_of_a_phone_comes_back_identical() {
         repository.assert_restores(id, folder);
     }
     repository.assert_sound();
+}
+
+#[test]
+fn a_restore_that_ends_early_leaves_nothing_that_looks_like_a_backup() {
+    let repository = TestRepository::new();
+    let folder = fake().write_to(repository.folder("original"));
+    repository.import(&folder);
+    let (opened, target) = (repository.open(), repository.folder("target"));
+    let (snapshots, _) = record::all(&opened.repository);
+    let options = RestoreOptions { target: target.clone(), zone: TimeZone::UTC };
+    let names = || {
+        let mut names: Vec<String> = fs::read_dir(&target)
+            .unwrap()
+            .map(|child| child.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let first = format!("{UDID}.unfinished");
+    for left in [vec![first.clone()], vec![first.clone(), format!("{first}-2")]] {
+        let observer = Collecting::default();
+        let stopped = restore(&opened.repository, &snapshots[0], &options, &observer, &|| true);
+        assert!(matches!(stopped, Err(RestoreError::Stopped)), "{stopped:?}");
+        assert_eq!(names(), left);
+    }
+    repository.ok(&["restore", "latest", "--target", text(&target)]);
+    assert_eq!(names(), [UDID.to_owned(), first.clone(), format!("{first}-2")]);
+    assert_same_backup(&folder, &target.join(UDID));
 }
 
 #[test]

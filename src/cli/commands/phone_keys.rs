@@ -33,8 +33,11 @@ pub(super) fn asker<'a>(context: &'a Context) -> impl Fn(Asked<'_>) -> Answer + 
                 format!("iPhone backup password of {} (empty: leave it as it is)", plain(device))
             }
             Asked::Again(device) => {
-                output::note("That is not the password of this backup. What came is kept.");
-                format!("iPhone backup password of {} (empty: stop here)", plain(device))
+                output::note("That is not the password of this backup. Nothing of it is lost.");
+                format!(
+                    "iPhone backup password of {} (empty: leave it as it is for now)",
+                    plain(device)
+                )
             }
         };
         match secret::ask_for_phone(&prompt) {
