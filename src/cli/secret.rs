@@ -198,6 +198,11 @@ pub(super) fn phone_password_file(path: &Path) -> Result<PhonePassword, Failure>
         PasswordError::Empty => {
             Failure::new(code::USAGE, format!("{} holds no password", path.display()))
         }
+        PasswordError::Control => {
+            Failure::new(code::USAGE, format!("{}: {error}", path.display())).next(
+                "one password a file, in one line; of several, give each file its own `--phone-password-file`",
+            )
+        }
         error => error.into(),
     })
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::chosen;
 use crate::cli::args::{Forget, Prune};
 use crate::cli::context::Context;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, code};
 use crate::cli::format::{bytes, counted, moment, plain};
 use crate::cli::secret::confirm;
 use crate::cli::{output, stop};
@@ -113,7 +113,7 @@ fn sweep(context: &Context, opened: &mut Opened, share: f64) -> Result<u8, Failu
     if plan.is_empty() {
         context.progress.clear();
     } else {
-        forget::prune(opened, plan, &context.progress, &stop::asked)?;
+        forget::prune(opened, plan, &context.progress, &stop::asked).map_err(no_room)?;
     }
     context.progress.clear();
     if stop::asked() {
@@ -164,4 +164,15 @@ fn tell(context: &Context, plan: &SweepPlan, would: bool) -> Result<(), Failure>
         ));
     }
     Ok(())
+}
+
+/// It is no help to be sent to what has just failed.
+fn no_room(error: impl Into<Failure>) -> Failure {
+    let failure = error.into();
+    match failure.code() {
+        code::NO_SPACE => failure.next(
+            "prune writes what stays of a pack before it removes that pack, and needs the room for a moment: free some space on the drive by other means, and run `russet prune` again; nothing that is in use was touched",
+        ),
+        _ => failure,
+    }
 }
