@@ -52,6 +52,9 @@ pub struct DraftRecord {
     /// How often the phone ended with an error on this draft.
     #[serde(default)]
     pub failure_count: u32,
+    /// The phone is asked for everything, and what is stored of it already is read, and stored again where it has rotted.
+    #[serde(default)]
+    pub full: bool,
     /// Files that the phone could not read the last time.
     #[serde(default)]
     pub failed: Vec<String>,
@@ -79,6 +82,7 @@ impl DraftRecord {
             saved: now,
             received_len: 0,
             failure_count: 0,
+            full: false,
             failed: Vec::new(),
             spool: None,
             received: None,

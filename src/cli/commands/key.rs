@@ -16,6 +16,7 @@ use crate::cli::format::plain;
 use crate::cli::output;
 use crate::cli::secret::{ask, confirm, read_file, weigh};
 use crate::ops::open::Opened;
+use crate::wipe;
 
 const KDF_TIME: Duration = Duration::from_millis(900);
 
@@ -101,8 +102,10 @@ fn ready(context: &Context) -> Result<Opened, Failure> {
 
 fn add(context: &Context, file: Option<&Path>, label: &str) -> Result<u8, Failure> {
     let opened = ready(context)?;
-    let secret = SlotSecret::Password(new_password(context, file)?);
-    let id = opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), label)?;
+    let id = wipe::after(|| {
+        let secret = SlotSecret::Password(new_password(context, file)?);
+        Ok::<_, Failure>(opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), label)?)
+    })?;
     said(context, id, &format!("was added, called \"{}\"", plain(label)))
 }
 
@@ -149,8 +152,10 @@ fn passwd(context: &Context, file: Option<&Path>) -> Result<u8, Failure> {
             "note: opened with the recovery key: a new password is added, and none is removed",
         );
     }
-    let secret = SlotSecret::Password(new_password(context, file)?);
-    let id = opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), "password")?;
+    let id = wipe::after(|| {
+        let secret = SlotSecret::Password(new_password(context, file)?);
+        Ok::<_, Failure>(opened.repository.add_keyslot(&secret, calibrate(KDF_TIME), "password")?)
+    })?;
     if context.global.recovery_file.is_none() {
         let writer = opened.writer()?;
         opened.repository.remove_keyslot(&old.to_string(), writer)?;

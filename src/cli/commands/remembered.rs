@@ -16,6 +16,7 @@ use crate::cli::{output, secret};
 use crate::ops::open::Opened;
 use crate::ops::remembered::{self, KeysError, Remembered, keys_of};
 use crate::snapshot::Snapshot;
+use crate::wipe;
 
 pub(super) fn show(context: &Context, word: &str) -> Result<u8, Failure> {
     if !context.json() && !stdout().is_terminal() {
@@ -51,11 +52,13 @@ pub(super) fn remember(context: &Context, word: &str, file: Option<&Path>) -> Re
     let snapshot = chosen(context, &opened, word)?;
     let locked = locked(&opened, &snapshot)?;
     let prompt = prompt(&snapshot);
-    let given = secret::of_phone(file, true, "--phone-password-file", &prompt, false)?;
-    let password = opening(&snapshot, &locked, given)?;
-    opened.prepare_to_write(&context.progress)?;
-    let (repository, udid) = (&opened.repository, &snapshot.record.udid);
-    let is_new = remembered::remember(repository, udid, &locked.keybag.id(), &password)?;
+    let is_new = wipe::after(|| {
+        let given = secret::of_phone(file, true, "--phone-password-file", &prompt, false)?;
+        let password = opening(&snapshot, &locked, given)?;
+        opened.prepare_to_write(&context.progress)?;
+        let (repository, udid) = (&opened.repository, &snapshot.record.udid);
+        Ok::<_, Failure>(remembered::remember(repository, udid, &locked.keybag.id(), &password)?)
+    })?;
     context.progress.clear();
     if context.json() {
         output::message(
@@ -103,10 +106,14 @@ pub(super) fn forget(context: &Context, word: Option<&str>) -> Result<u8, Failur
         )?;
     }
     opened.prepare_to_write(&context.progress)?;
-    let mut count = 0;
-    for each in &meant {
-        count += remembered::forget(&mut opened, &each.password)?;
-    }
+    let mut count = wipe::after(|| {
+        let mut count = 0;
+        // They end here.
+        for each in meant {
+            count += remembered::forget(&mut opened, &each.password)?;
+        }
+        Ok::<_, Failure>(count)
+    })?;
     remembered::give_up_lost(&mut opened, &lost)?;
     count += lost.len();
     opened.remember(&context.progress);

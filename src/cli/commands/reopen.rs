@@ -34,21 +34,24 @@ pub(super) fn reopen(context: &Context, args: &Reopen) -> Result<u8, Failure> {
     if wanted.is_empty() {
         let options = BackupOptions::default();
         let progress = &context.progress;
-        let waiting = finish_waiting(&mut opened, &options, &keys, progress, &stop::asked)?;
+        let waiting =
+            wipe::after(|| finish_waiting(&mut opened, &options, &keys, progress, &stop::asked))?;
         told_count = waiting.len();
         let made = waiting.iter().filter_map(|done| Some(done.result.as_ref().ok()?.snapshot.id));
         let made: Vec<_> = made.collect();
-        worst = phone::tell_waiting(context, waiting)?.0;
-        let interrupted = interrupted(&opened.repository);
-        told_count += interrupted.len();
-        tell_interrupted(context, &interrupted)?;
         let (all, _) = record::all(&opened.repository);
         // What was just made was opened as far as it can be.
         kept_count = all.iter().filter(|snapshot| is_kept_closed(snapshot)).count() as u64;
         wanted = all.into_iter().filter(|s| is_openable(s) && !made.contains(&s.id)).collect();
+        if wanted.is_empty() {
+            wipe::after(|| keys.forget());
+        }
+        worst = phone::tell_waiting(context, waiting)?.0;
+        let interrupted = interrupted(&opened.repository);
+        told_count += interrupted.len();
+        tell_interrupted(context, &interrupted)?;
     }
     if wanted.is_empty() {
-        wipe::after(|| keys.forget());
         if told_count == 0 {
             tell_nothing(context, kept_count, worst)?;
         }

@@ -261,7 +261,7 @@ impl Run<'_> {
         };
         record.spool = spool.as_ref().map(|spool| spool.record().clone());
         let begun = Begun { id, record, draft, is_resumed: true, spool, given_up: Vec::new() };
-        let session = Session::begin(self.repository, None)?.doubting(self.options.full);
+        let session = Session::begin(self.repository, None)?.doubting(begun.record.full);
         self.make(begun, session, called, observer).map(Some)
     }
 }

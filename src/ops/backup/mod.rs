@@ -300,7 +300,8 @@ impl Run<'_> {
             observer.remark(&format!("{remark}: {}", remark.error));
         }
         let (restart, place) = (self.options.restart, &self.keys.spool);
-        let begun = begin(self.repository, self.snapshots, &udid, restart, place, observer)?;
+        let mut begun = begin(self.repository, self.snapshots, &udid, restart, place, observer)?;
+        begun.record.full |= self.options.full;
         if begun.is_resumed {
             observer.remark(&format!(
                 "going on with the backup that was interrupted; {} of it are here already",
@@ -314,7 +315,7 @@ impl Run<'_> {
         for found in &begun.given_up {
             draft::remove(self.repository, found.id, &found.record, place)?;
         }
-        let session = Session::begin(self.repository, None)?.doubting(self.options.full);
+        let session = Session::begin(self.repository, None)?.doubting(begun.record.full);
         let kind = if is_wifi { "wifi" } else { "usb" };
         let served = heard(&guard, cancelled, observer, || {
             let about = (&values, udid.as_str(), kind);

@@ -64,3 +64,48 @@ fn both_passwords_are_forgotten_when_the_phone_has_another() {
         secrets
     });
 }
+
+#[test]
+fn keys_are_forgotten_when_a_backup_that_waited_is_made() {
+    const WRONG: &str = "never on any phone";
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    let wrong = scene.repository.beside("wrong");
+    fs::write(&wrong, WRONG).unwrap();
+    let args = ["backup", "--phone-password-file", text(&wrong)];
+    scene.run(&phone.serve(Script::default()), &args).code(22);
+    assert_forgets(scene.command(NO_PHONE, &["reopen"]), || {
+        let mut secrets = secrets(&scene);
+        secrets.add_password(WRONG);
+        secrets
+    });
+}
+
+#[test]
+fn a_password_that_is_kept_or_no_longer_kept_is_forgotten() {
+    let (scene, phone) = (Scene::new(), TestPhone::paired_encrypted());
+    scene.backup(&phone, Script::default(), &["--no-remember"]).code(0);
+    for args in [
+        &["phone-password", "remember", "latest"][..],
+        &["phone-password", "forget", "latest", "--yes"],
+        &["phone-password", "remember", "latest"],
+        &["phone-password", "forget", "--all", "--yes"],
+    ] {
+        assert_forgets(scene.command(NO_PHONE, args), || secrets(&scene));
+    }
+}
+
+#[test]
+fn the_repositorys_passwords_are_forgotten_when_it_has_another() {
+    const NEW: &str = "battery staple";
+    let scene = Scene::new();
+    let new = scene.repository.beside("new");
+    fs::write(&new, NEW).unwrap();
+    for verb in ["add", "passwd"] {
+        let args = ["key", verb, "--new-password-file", text(&new)];
+        assert_forgets(scene.command(NO_PHONE, &args), || {
+            let mut secrets = Secrets::one("the old password", "correct horse");
+            secrets.add_password(NEW);
+            secrets
+        });
+    }
+}
