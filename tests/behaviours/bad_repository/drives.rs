@@ -83,5 +83,9 @@ fn a_restore_to_a_full_drive_says_so() {
     let target = two.repository.folder("target");
     let Some(_drive) = Mounted::drive(100 << 10, &target) else { return };
     let ran = two.repository.run(&["restore", "latest", "--target", text(&target)]).code(16);
-    ran.says(&["no space is left in", text(&target), "next: delete the unfinished folder"]);
+    ran.says(&[
+        "no space is left in",
+        text(&target),
+        "next: delete the folder whose name ends with .unfinished",
+    ]);
 }
